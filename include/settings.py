@@ -1,0 +1,132 @@
+"""Every setting of Reelflow, in one typed class.
+
+A setting is read from the environment variable ``MEDIA_<NAME>`` (or from ``.env`` in the working directory); AWS
+credentials, region and endpoint come from the SDK's own variables (``AWS_ENDPOINT_URL``, ``AWS_PROFILE``, …) and are not
+repeated here. ``python -m include.settings`` prints the table of ``docs/settings.md``.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+__all__ = ["Settings", "get_settings", "render_table"]
+
+ApiKeys = Annotated[dict[str, SecretStr], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Settings of one process; sizes in bytes, times in seconds unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="MEDIA_", env_file=".env", extra="ignore", frozen=True)
+
+    # -- access
+    api_keys: ApiKeys = Field(
+        default_factory=dict,
+        description="Clients of contracts 1, 2 and 4 as `client:key,client2:key2`; the key is sent as `x-api-key`.",
+    )
+    airflow_user: str = Field("admin", description="Airflow user in whose name the APIs trigger and read runs.")
+
+    # -- storage
+    bucket: str = Field("media", description="Bucket that is used where a request names none.")
+    buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Buckets that requests may name, comma separated; empty: only `MEDIA_BUCKET`."
+    )
+    work_prefix: str = Field("_reelflow/", description="Key prefix of work documents and chunk files in a job's bucket.")
+    keep_work_files: bool = Field(False, description="Keep chunk files in S3 after a run has succeeded.")
+    cache_dir: Path = Field(
+        Path(tempfile.gettempdir()) / f"reelflow-{os.getuid()}",
+        description="Local cache of objects and scratch space of running units.",
+    )
+    cache_max_bytes: int = Field(20 * 2**30, gt=0, description="The cache is trimmed to this size, oldest use first.")
+
+    # -- limits
+    max_files_per_request: int = Field(1000, gt=0, description="Most files one folder request may name.")
+    max_source_bytes: int = Field(50 * 2**30, gt=0, description="Largest source object.")
+    max_source_seconds: int = Field(12 * 3600, gt=0, description="Longest source.")
+    max_source_pixels: int = Field(8192 * 4320, gt=0, description="Largest source picture, width times height.")
+    max_source_streams: int = Field(64, gt=0, description="Most streams in a source.")
+    source_suffixes: Annotated[tuple[str, ...], NoDecode] = Field(
+        (".mp4",), description="File name suffixes that contract 1 accepts, comma separated (e.g. `.mp4,.mov,.mkv`)."
+    )
+
+    # -- encoding
+    ffmpeg: str = Field("ffmpeg", description="The ffmpeg program.")
+    ffprobe: str = Field("ffprobe", description="The ffprobe program.")
+    x264_preset: Literal[
+        "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
+    ] | None = Field(None, description="x264 preset that overrides the profiles' own.")
+    hls_segment_type: Literal["mpegts", "fmp4"] = Field("mpegts", description="Container of HLS segments.")
+    damage_policy: Literal["strict", "salvage"] = Field(
+        "strict", description="`strict` fails on damaged sources; `salvage` keeps every frame that can be decoded."
+    )
+    verify_decode: Literal["keyframes", "full"] = Field(
+        "keyframes", description="What verification decodes of each rendition before it is published."
+    )
+    quality: bool = Field(True, description="Measure PSNR and SSIM (and VMAF where ffmpeg has it) on samples of each chunk.")
+
+    # -- work units
+    chunk_seconds: float = Field(30.0, gt=0, description="Wanted length of one encode unit.")
+    max_units: int = Field(200, gt=0, le=1000, description="Most encode units of one run; longer films get longer chunks.")
+    unit_slots: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        gt=0,
+        description="Units that run at once on the local backend (size of the Airflow pool `media_units`).",
+    )
+    unit_timeout_seconds: int = Field(6 * 3600, gt=0, description="Deadline of one work unit.")
+    unit_attempts: int = Field(3, gt=0, description="Attempts of one work unit where the error may be retried.")
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split_api_keys(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs: dict[str, str] = {}
+        for item in filter(None, (part.strip() for part in value.split(","))):
+            client, colon, key = item.partition(":")
+            if not (client and colon and key):
+                # The item itself may hold a key, so it is not repeated here.
+                raise ValueError("MEDIA_API_KEYS wants client:key pairs, separated by commas")
+            pairs[client] = key
+        return pairs
+
+    @field_validator("buckets", "source_suffixes", mode="before")
+    @classmethod
+    def _split_list(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(filter(None, (part.strip() for part in value.split(","))))
+        return value
+
+    def allows_bucket(self, bucket: str) -> bool:
+        """Tell whether requests may name ``bucket``."""
+        return bucket in (self.buckets or (self.bucket,))
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """Return the settings of this process, read once."""
+    return Settings()
+
+
+def render_table() -> str:
+    """Return ``docs/settings.md``'s table: variable, default, meaning."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    machine_dependent = {"cache_dir": "a folder under the system's temporary one", "unit_slots": "number of processors"}
+    for name, field in Settings.model_fields.items():
+        default = machine_dependent.get(name)
+        if default is None:
+            value = field.get_default(call_default_factory=True, validated_data={})
+            text = ",".join(value) if isinstance(value, tuple) else "" if value in (None, {}) else str(value)
+            default = f"`{text}`" if text else "none"
+        rows.append(f"| `MEDIA_{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(render_table(), end="")
