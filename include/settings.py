@@ -59,9 +59,9 @@ class Settings(BaseSettings):
     # -- encoding
     ffmpeg: str = Field("ffmpeg", description="The ffmpeg program.")
     ffprobe: str = Field("ffprobe", description="The ffprobe program.")
-    x264_preset: Literal[
-        "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
-    ] | None = Field(None, description="x264 preset that overrides the profiles' own.")
+    x264_preset: (
+        Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"] | None
+    ) = Field(None, description="x264 preset that overrides the profiles' own.")
     hls_segment_type: Literal["mpegts", "fmp4"] = Field("mpegts", description="Container of HLS segments.")
     damage_policy: Literal["strict", "salvage"] = Field(
         "strict", description="`strict` fails on damaged sources; `salvage` keeps every frame that can be decoded."

@@ -16,7 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from include.ffmpeg_ops.models import AudioTask, VideoTask
 from include.media_store.models import ObjectRef
 
-__all__ = ["FinishTask", "Output", "PlanTask", "TranscodeRequest", "UnitResult", "WorkUnit", "job_id_for"]
+__all__ = [
+    "FinishTask",
+    "Output",
+    "PlanTask",
+    "TranscodeRequest",
+    "UnitResult",
+    "UnitSummary",
+    "WorkUnit",
+    "job_id_for",
+]
 
 # Bumped whenever the same unit document would give other bytes; part of every done-marker.
 CODE_VERSION = "1"
@@ -44,7 +53,9 @@ class TranscodeRequest(Document):
     name: str = Field(description="Base name of the outputs in the folder.", pattern=r"^[^/]+$", max_length=255)
     container: Literal["hls", "mp4"] = Field("hls", description="HLS ladder, or one faststart MP4.")
     profile: str | None = Field(
-        None, description="Encoding profile; default `hls_ladder` or `mp4_single` by container.", pattern=r"^[a-z0-9_]+$"
+        None,
+        description="Encoding profile; default `hls_ladder` or `mp4_single` by container.",
+        pattern=r"^[a-z0-9_]+$",
     )
     source_bit_rate: int | None = Field(None, gt=0, description="Source bit/s, where the client knows it; else probed.")
     source_height: int | None = Field(None, gt=0, description="Source height, where the client knows it; else probed.")
@@ -114,7 +125,10 @@ class WorkUnit(Document):
     @property
     def fingerprint(self) -> str:
         """Identity of the work: source version, parameters and code. A done-marker that bears it is still good."""
-        identity = {"source": self.source and self.source.model_dump(mode="json"), "task": self.task.model_dump(mode="json")}
+        identity = {
+            "source": self.source and self.source.model_dump(mode="json"),
+            "task": self.task.model_dump(mode="json"),
+        }
         text = json.dumps([CODE_VERSION, identity], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -126,17 +140,27 @@ class Output(Document):
     ref: ObjectRef
 
 
+class UnitSummary(Document):
+    """A planned unit as Airflow sees it (XCom of the plan task, one mapped task each)."""
+
+    id: str
+    key: str = Field(description="object key of the WorkUnit document, in the job's bucket")
+    label: str
+    weight: float
+
+
 class UnitResult(Document):
-    """What became of a unit. With ``status`` done it is the unit's done-marker, written after its outputs were verified."""
+    """What became of a unit; with ``status`` done it is the unit's done-marker, written after outputs were verified."""
 
     unit_id: str
     status: Literal["done", "failed"]
     fingerprint: str
     outputs: tuple[Output, ...] = ()
+    units: tuple[UnitSummary, ...] = Field((), description="plan only: what to fan out, audio first")
     error: dict[str, Any] | None = Field(None, description="MediaError.to_document()")
     metrics: dict[str, Any] = Field(
         default_factory=dict,
-        description="frames, fps, wall_seconds, cpu_seconds, bytes_read, bytes_written (S3), quality, dropped frames, …",
+        description="frames, fps, wall_seconds, cpu_seconds, bytes_read and bytes_written (S3), quality, …",
     )
     started_at: datetime
     finished_at: datetime
