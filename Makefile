@@ -1,0 +1,49 @@
+# The one door: every task of this repository is a target here. `make` alone lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+RUN := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down status demo test lint format bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready ## install everything into .venv (and ffmpeg there, if the system has none)
+
+$(VENV)/.ready: requirements.txt requirements-dev.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/setup.sh
+
+up: setup ## start the stack on this machine and leave it running
+	@$(RUN) -m include.embedded up
+
+down: setup ## stop the stack and every process it started
+	@$(RUN) -m include.embedded down
+
+status: setup ## show what runs
+	@$(RUN) -m include.embedded status
+
+demo: setup ## do the main job on real video: VIDEO=path takes yours, KEEP=1 leaves the stack running
+	@$(RUN) -m scripts.demo $(if $(VIDEO),--video "$(VIDEO)") $(if $(KEEP),--keep)
+
+test: setup ## run all tests (ARGS=… goes to pytest)
+	@$(RUN) -m pytest $(ARGS)
+
+lint: setup ## ruff, mypy, import rules
+	@ruff check . && ruff format --check . && mypy && lint-imports --no-cache
+
+format: setup ## let ruff rewrite
+	@ruff check --fix . ; ruff format .
+
+bench: setup ## compare with plain ffmpeg, side by side (BENCH_SECONDS=300 PRESETS="medium veryfast" VIDEO=path)
+	@$(RUN) -m scripts.bench $(if $(BENCH_SECONDS),--seconds $(BENCH_SECONDS)) $(if $(PRESETS),--presets $(PRESETS)) $(if $(VIDEO),--video "$(VIDEO)")
+
+lock: setup ## compile requirements.txt and requirements-dev.txt from their .in files
+	@for name in requirements requirements-dev; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header $(UPGRADE) $$name.in -o $$name.txt; done
+
+clean: ## remove the virtual environment and all state (stop the stack first: make down)
+	@if [ -x $(RUN) ]; then $(RUN) -m include.embedded down >/dev/null || true; fi
+	rm -rf $(VENV) var
