@@ -1,0 +1,164 @@
+"""What ffmpeg says on standard error: lines, signs of damage, and the error of our tree that a failure is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from include.errors import (
+    InputNotSupported,
+    InternalError,
+    InvalidInputData,
+    MediaError,
+    OutputNotSupported,
+)
+
+__all__ = ["LogLine", "damage", "failure", "hide_paths", "parse"]
+
+LEVELS = ("panic", "fatal", "error", "warning", "info", "verbose", "debug", "trace")
+
+_BRACKET = re.compile(r"\[([^\]\n]*)\] ")
+_ADDRESS = re.compile(r" @ 0x[0-9a-f]+$| @ \(nil\)$")
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line: ``[vist#0:0/h264 @ 0x5] [dec:h264 @ 0x6] [error] text`` has two components."""
+
+    level: str
+    components: tuple[str, ...]
+    message: str
+
+
+def parse(text: str) -> LogLine:
+    """Parse a line that ffmpeg wrote under ``-loglevel level+…``; a line of any other form has level ``info``."""
+    components: list[str] = []
+    position = 0
+    while match := _BRACKET.match(text, position):
+        position = match.end()
+        if match[1] in LEVELS:
+            return LogLine(match[1], tuple(components), text[position:].rstrip())
+        components.append(_ADDRESS.sub("", match[1]))
+    return LogLine("info", (), text.rstrip())
+
+
+# What encoders, muxers, filters and the scheduler around them say is never about the source.
+_OURS = re.compile(
+    r"^(lib\w+|mp4|ipod|hls|mjpeg|image2|null|swscaler|SWR|auto_\w+|Parsed_.*|AVFilterGraph|graph .*|fc#.*|"
+    r"(vf|af|[vas]ost|vsnk|asnk|enc|out|mux|sch)[#:].*)$"
+)
+# Error lines of readers that sound files cause, too.
+_HARMLESS = re.compile(
+    r"Application provided invalid, non monotonically|"
+    r"stream \d+, timescale not set|"
+    r"Referenced QT chapter track not found|"
+    r"Could not find codec parameters for stream \d+ \((Attachment|Subtitle|Data|Unknown)|"
+    r"Failed to (parse extradata|add attachment)|"
+    r"error reading (cover|header)|"
+    r"Header missing|"
+    r"Unknown cover type|"
+    r"Failed to open codec in avformat_find_stream_info"
+)
+# Damage that ffmpeg only warns of.
+_DAMAGE_WARNING = re.compile(
+    r"corrupt|truncat|damaged|concealing|error while decoding|"
+    r"missing (picture|reference)|Could not find ref|frame num gap|"
+    r"Invalid (data|NAL|level|packet)|"
+    r"PES packet size mismatch|"
+    r"partial file|unexpected end|ended prematurely|incomplete frame|"
+    r"Discontinuity|channel element .* not allocated|"
+    r"Element .* (ending|exceeds)|Unknown-sized element|invalid (track|packet)|Read error",
+    re.IGNORECASE,
+)
+# Lines without a component, written by ffmpeg's own main loop about a source.
+_DAMAGE_PLAIN = re.compile(
+    r"Error while (decoding|processing the decoded)|corrupt|Invalid data found|Input/output error|Error during demuxing|"
+    r"error reading|truncat",
+    re.IGNORECASE,
+)
+
+
+def damage(lines: Iterable[LogLine]) -> tuple[str, ...]:
+    """Return the distinct messages with which demuxers and decoders tell of damage in a source, in order."""
+    found: dict[str, None] = {}
+    for line in lines:
+        if line.level not in LEVELS[:4] or any(_OURS.match(component) for component in line.components):
+            continue
+        if not line.components:
+            told = _DAMAGE_PLAIN.search(line.message)
+        elif line.level == "warning":
+            told = _DAMAGE_WARNING.search(line.message)
+        else:
+            told = None if _HARMLESS.search(line.message) else re.match("", line.message)
+        if told:
+            found[f"{line.components[-1]}: {line.message}" if line.components else line.message] = None
+    return tuple(found)
+
+
+_FAILURES: tuple[tuple[re.Pattern[str], type[MediaError], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), error, sentence)
+    for pattern, error, sentence in [
+        (r"No space left on device", InternalError, "The disk is full."),
+        (r"Cannot allocate memory|Out of memory", InternalError, "The machine is out of memory."),
+        (
+            r"not on whitelist|not in allowed",
+            InputNotSupported,
+            "The source is in a container or behind a protocol that is not read.",
+        ),
+        (
+            r"decoder .*not found|no decoder found|Unknown decoder|Decoder not found|Could not find codec parameters.*: none",
+            InputNotSupported,
+            "A stream of the source has a codec that this ffmpeg cannot decode.",
+        ),
+        (
+            r"Unknown encoder|Encoder not found|encoder selection failed|not a suitable output format|Unable to choose an output|"
+            r"Could not find tag for codec|codec not currently supported in container|Error selecting an encoder",
+            OutputNotSupported,
+            "This ffmpeg has no encoder or container for the wanted output.",
+        ),
+        (
+            r"No such filter|Filter not found|Unrecognized option|Option not found|Error splitting the argument list",
+            OutputNotSupported,
+            "This ffmpeg lacks a filter or an option that is needed.",
+        ),
+        (
+            r"Unsupported channel layout|Invalid channel layout",
+            InputNotSupported,
+            "The channel layout of the audio cannot be converted.",
+        ),
+        (r"No such file or directory|Permission denied", InternalError, "A file that should be there cannot be opened."),
+        (r"moov atom not found", InvalidInputData, "The source is truncated: its index (moov) is missing."),
+        (
+            r"Invalid data found|Could not find codec parameters|does not contain any stream|matches no streams|"
+            r"Error opening input|End of file|Failed to read|Error while decoding",
+            InvalidInputData,
+            "The source is damaged, empty or no media file.",
+        ),
+    ]
+)
+
+
+def failure(program: str, status: int, lines: Sequence[LogLine], private: Iterable[str] = ()) -> MediaError:
+    """Return the error that ``program``'s end with ``status`` (negative: a signal) means; ``private`` paths stay hidden."""
+    if status < 0:
+        return InternalError(f"{program} was ended by signal {-status}.")
+    messages = [line.message for line in lines if line.level in LEVELS[:3]]
+    for pattern, error, sentence in _FAILURES:
+        for message in messages:
+            if pattern.search(message):
+                return error(f"{sentence} {program} says: {hide_paths(message, private)}")
+    last = hide_paths(messages[-1], private) if messages else "nothing"
+    return InternalError(f"{program} failed with exit status {status} and says: {last}")
+
+
+# A path begins where a word does: a slash inside a word (24/1, Input/output, in#0/mov) is none.
+_PATH = re.compile(r"(?<![\w/.])(?:file:)?/(?:[^\s/'\":]+/)+([^\s/'\":]*)")
+
+
+def hide_paths(message: str, private: Iterable[str] = ()) -> str:
+    """Replace absolute paths by file names; ``private`` are known ones, which may hold spaces."""
+    for path in sorted(private, key=len, reverse=True):
+        name = path.rstrip("/").rpartition("/")[2]
+        message = message.replace(f"file:{path}", name).replace(path, name)
+    return _PATH.sub(lambda match: match[1], message)
