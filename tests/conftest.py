@@ -1,0 +1,40 @@
+"""What every test may use: real clips, made once per session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.media import CLIPS, MediaCache, ffmpeg, ffprobe
+
+
+@pytest.fixture(scope="session")
+def tools() -> tuple[str, str]:
+    """The ffmpeg and ffprobe in use; skips where there is none."""
+    for program in (ffmpeg(), ffprobe()):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    return ffmpeg(), ffprobe()
+
+
+class Clips(MediaCache):
+    """The clips of :mod:`tests.media` as a fixture: ``clip("vfr")`` is a path, or a skip where ffmpeg cannot make it."""
+
+    def __call__(self, name: str) -> Path:
+        if encoder := self.missing_encoder(name):
+            pytest.skip(f"clip {name} needs the encoder {encoder}")
+        return super().__call__(name)
+
+    def frames(self, name: str) -> int:
+        """Frames that clip ``name`` was made with."""
+        return CLIPS[name].frames
+
+
+@pytest.fixture(scope="session")
+def clip(tools: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    """Path of a clip by its name; ``REELFLOW_TEST_MEDIA`` names a folder that keeps clips between sessions."""
+    kept = os.environ.get("REELFLOW_TEST_MEDIA")
+    return Clips(Path(kept) if kept else tmp_path_factory.mktemp("media"))
