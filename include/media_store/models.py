@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["ObjectRef"]
+from include.errors import ParameterError
+
+__all__ = ["ObjectRef", "object_uri", "parse_uri"]
+
+
+def object_uri(bucket: str, key: str) -> str:
+    """Return ``s3://bucket/key``, the key URL-quoted, so that it stays one word."""
+    return f"s3://{bucket}/{quote(key)}"
+
+
+def parse_uri(uri: str) -> tuple[str, str]:
+    """Return bucket and key of what :func:`object_uri` wrote; ``ParameterError`` for anything else."""
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme != "s3" or not bucket or not key:
+        raise ParameterError(f"{uri!r} is not of the form s3://bucket/key.")
+    return bucket, unquote(key)
 
 
 class ObjectRef(BaseModel):
@@ -21,5 +37,5 @@ class ObjectRef(BaseModel):
 
     @property
     def uri(self) -> str:
-        """``s3://bucket/key`` for people and logs (the key URL-quoted, so that it stays one word)."""
-        return f"s3://{self.bucket}/{quote(self.key)}"
+        """``s3://bucket/key`` for people and logs; see :func:`object_uri`."""
+        return object_uri(self.bucket, self.key)

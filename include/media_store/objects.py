@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from boto3.s3.transfer import ProgressCallbackInvoker
 from botocore.exceptions import ClientError
 from s3transfer.manager import TransferConfig, TransferManager
 
@@ -16,7 +17,7 @@ from include.errors import InvalidInputData, NotFound, StorageError
 from include.media_store.client import s3_client
 from include.media_store.content_types import content_type_for
 from include.media_store.errors import ObjectExists, error_code, translated
-from include.media_store.models import ObjectRef
+from include.media_store.models import ObjectRef, object_uri
 from include.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,8 +66,11 @@ class ObjectStore(Protocol):
         """Write a small object; with ``if_none_match`` raise ``ObjectExists`` rather than replace one."""
         ...
 
-    def download(self, ref: ObjectRef, path: Path) -> None:
-        """Write exactly the version ``ref`` to ``path``, whole or not at all; ``InvalidInputData`` if it was replaced."""
+    def download(self, ref: ObjectRef, path: Path, on_bytes: Callable[[int], None] | None = None) -> None:
+        """Write exactly the version ``ref`` to ``path``, whole or not at all; ``InvalidInputData`` if it was replaced.
+
+        ``on_bytes`` is told, from any thread, how many bytes more have come; what it raises ends the transfer.
+        """
         ...
 
     def upload(self, path: Path, bucket: str, key: str, content_type: str | None = None) -> ObjectRef:
@@ -117,7 +121,7 @@ class S3ObjectStore:
     def head(self, bucket: str, key: str) -> ObjectRef | None:
         """Return the object's current version, or ``None`` where there is none."""
         try:
-            with translated("read", _uri(bucket, key)):
+            with translated("read", object_uri(bucket, key)):
                 answer = self._client.head_object(Bucket=bucket, Key=key)
         except NotFound:
             return None
@@ -125,7 +129,7 @@ class S3ObjectStore:
 
     def get_bytes(self, bucket: str, key: str) -> bytes:
         """Return the content of a small object."""
-        with translated("read", _uri(bucket, key)):
+        with translated("read", object_uri(bucket, key)):
             data = self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
         self._count(read=len(data))
         return data
@@ -135,21 +139,22 @@ class S3ObjectStore:
     ) -> ObjectRef:
         """Write a small object; with ``if_none_match`` raise ``ObjectExists`` rather than replace one."""
         condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_none_match else {}
-        with translated("write", _uri(bucket, key)):
+        with translated("write", object_uri(bucket, key)):
             answer = self._client.put_object(
                 Bucket=bucket, Key=key, Body=data, ContentType=content_type or content_type_for(key), **condition
             )
         self._count(written=len(data))
         return _ref(bucket, key, answer["ETag"], len(data))
 
-    def download(self, ref: ObjectRef, path: Path) -> None:
+    def download(self, ref: ObjectRef, path: Path, on_bytes: Callable[[int], None] | None = None) -> None:
         """Write exactly the version ``ref`` to ``path``, whole or not at all; ``InvalidInputData`` if it was replaced."""
+        subscribers = [ProgressCallbackInvoker(on_bytes)] if on_bytes else None
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.parent / f".{uuid.uuid4().hex}.part"
         try:
             client: Any = _VersionedClient(self._client, ref)
             with translated("read", ref.uri), TransferManager(client, _TRANSFER) as transfer:
-                transfer.download(ref.bucket, ref.key, str(part)).result()
+                transfer.download(ref.bucket, ref.key, str(part), subscribers=subscribers).result()
             size = part.stat().st_size
             if size != ref.size:
                 raise StorageError(f"{ref.uri} has {ref.size} bytes, but {size} were received; try again.")
@@ -163,21 +168,21 @@ class S3ObjectStore:
         size = path.stat().st_size
         client: Any = _VersionedClient(self._client)
         extra = {"ContentType": content_type or content_type_for(key)}
-        with translated("write", _uri(bucket, key)), TransferManager(client, _TRANSFER) as transfer:
+        with translated("write", object_uri(bucket, key)), TransferManager(client, _TRANSFER) as transfer:
             transfer.upload(str(path), bucket, key, extra_args=extra).result()
         self._count(written=size)
         return _ref(bucket, key, client.etag, size)
 
     def list(self, bucket: str, prefix: str) -> Iterator[ObjectRef]:
         """Yield every object whose key starts with ``prefix``, in the order of the keys' UTF-8 bytes."""
-        with translated("list", _uri(bucket, prefix)):
+        with translated("list", object_uri(bucket, prefix)):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
                 for item in page.get("Contents", ()):
                     yield _ref(bucket, item["Key"], item["ETag"], item["Size"])
 
     def delete(self, bucket: str, key: str) -> None:
         """Remove one object; it is no error when there is none."""
-        with translated("delete", _uri(bucket, key)):
+        with translated("delete", object_uri(bucket, key)):
             self._client.delete_object(Bucket=bucket, Key=key)
 
     def delete_prefix(self, bucket: str, prefix: str) -> int:
@@ -186,15 +191,13 @@ class S3ObjectStore:
             raise ValueError(f"refusing to delete everything under {prefix!r}: name a folder")
         deleted = 0
         for batch in _batches(self.list(bucket, prefix), _DELETE_BATCH):
-            with translated("delete", _uri(bucket, prefix)):
+            with translated("delete", object_uri(bucket, prefix)):
                 answer = self._client.delete_objects(
                     Bucket=bucket, Delete={"Objects": [{"Key": ref.key} for ref in batch], "Quiet": True}
                 )
             if errors := answer.get("Errors"):
-                first = errors[0]
-                raise StorageError(
-                    f"Cannot delete {_uri(bucket, first.get('Key', prefix))} and {len(errors) - 1} others: {first.get('Code')}."
-                )
+                first = object_uri(bucket, errors[0].get("Key", prefix))
+                raise StorageError(f"Cannot delete {first} and {len(errors) - 1} others: {errors[0].get('Code')}.")
             deleted += len(batch)
         return deleted
 
@@ -240,10 +243,6 @@ class _VersionedClient:
         answer = self._client.complete_multipart_upload(**arguments)
         self.etag = answer["ETag"]
         return answer
-
-
-def _uri(bucket: str, key: str) -> str:
-    return ObjectRef.model_construct(bucket=bucket, key=key, etag="", size=0).uri
 
 
 def _ref(bucket: str, key: str, etag: str, size: int) -> ObjectRef:
