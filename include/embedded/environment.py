@@ -1,0 +1,108 @@
+"""The environment of every process of a stack."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from include.embedded.processes import MARKER
+from include.embedded.stack import HOST, ROOT, Stack
+from include.settings import Settings
+
+__all__ = ["environment", "parallelism"]
+
+
+def parallelism(settings: Settings) -> int:
+    """Return how many tasks run at once: the units and a few light ones. LocalExecutor forks that many at its start."""
+    return max(4, settings.unit_slots + 3)
+
+
+def environment(stack: Stack, settings: Settings) -> dict[str, str]:
+    """Return the whole environment: the caller's, without its AWS settings, and what the stack sets."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    no_proxy = ",".join(filter(None, [inherited.get("NO_PROXY") or inherited.get("no_proxy"), HOST, "localhost"]))
+    return inherited | {
+        MARKER: stack.id,
+        # Programs that setup installed beside this Python (ffmpeg, where the system has none) are found first.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)]),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
+        "AWS_ENDPOINT_URL": stack.aws_url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "MOTO_PORT": str(stack.moto_port),
+        "MEDIA_API_KEYS": stack.api_keys,
+        "AIRFLOW_HOME": str(stack.airflow_home),
+        "AIRFLOW_CONFIG": str(stack.airflow_home / "airflow.cfg"),
+        **{f"AIRFLOW__{name.upper()}": value for name, value in _airflow(stack, settings).items()},
+    }
+
+
+def _airflow(stack: Stack, settings: Settings) -> dict[str, str]:
+    home = stack.airflow_home
+    return {
+        "core__executor": "LocalExecutor",
+        "core__parallelism": str(parallelism(settings)),
+        # A run has up to max_units tasks; the pool bounds the units, so the DAG need not.
+        "core__max_active_tasks_per_dag": str(parallelism(settings)),
+        "core__max_active_runs_per_dag": "16",
+        "core__dags_folder": str(ROOT / "dags"),
+        "core__plugins_folder": str(ROOT / "plugins"),
+        "core__lazy_load_plugins": "True",
+        "core__load_examples": "False",
+        "core__dags_are_paused_at_creation": "False",
+        "core__fernet_key": stack.fernet_key,
+        "core__auth_manager": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
+        "core__simple_auth_manager_users": f"{stack.admin_user}:admin",
+        "core__simple_auth_manager_passwords_file": str(home / "passwords.json"),
+        "core__execution_api_server_url": f"{stack.airflow_url}/execution/",
+        "core__min_serialized_dag_update_interval": "5",
+        "database__sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}",
+        "database__sql_alchemy_connect_args": "include.embedded.database.CONNECT_ARGS",
+        "database__sql_alchemy_connect_args_async": "include.embedded.database.CONNECT_ARGS",
+        "logging__base_log_folder": str(home / "logs"),
+        "logging__dag_processor_child_process_log_directory": str(home / "logs" / "dag_processor"),
+        "logging__colored_console_log": "False",
+        "api__host": HOST,
+        "api__port": str(stack.airflow_port),
+        "api__base_url": stack.airflow_url,
+        # One: SQLite has one writer, and another process would cost 200 MB.
+        "api__workers": "1",
+        "api__secret_key": stack.api_secret,
+        "api__expose_config": "False",
+        "api_auth__jwt_secret": stack.jwt_secret,
+        "api_auth__jwt_issuer": f"reelflow-{stack.id}",
+        # The scheduler sleeps this long when there was nothing to do: the latency between two tasks.
+        "scheduler__scheduler_idle_sleep_time": "0.3",
+        # A killed scheduler's tasks are taken over after threshold + check interval, a killed task's after timeout + detection.
+        "scheduler__job_heartbeat_sec": "4",
+        "scheduler__scheduler_heartbeat_sec": "2",
+        "scheduler__scheduler_health_check_threshold": "15",
+        "scheduler__orphaned_tasks_check_interval": "15",
+        "scheduler__task_instance_heartbeat_sec": "5",
+        "scheduler__task_instance_heartbeat_timeout": "45",
+        "scheduler__task_instance_heartbeat_timeout_detection_interval": "5",
+        "scheduler__max_dagruns_per_loop_to_schedule": "20",
+        "scheduler__catchup_by_default": "False",
+        "triggerer__job_heartbeat_sec": "4",
+        "triggerer__capacity": "200",
+        "dag_processor__parsing_processes": "2",
+        "dag_processor__refresh_interval": "30",
+        "dag_processor__min_file_process_interval": "30",
+        "dag_processor__print_stats_interval": "0",
+        "dag_processor__bundle_refresh_check_interval": "5",
+        "dag_processor__dag_bundle_storage_path": str(home / "bundles"),
+        "workers__min_heartbeat_interval": "3",
+        "workers__max_failed_heartbeats": "10",
+        # The web server may be restarting: requests of running tasks are tried again for about a minute.
+        "workers__execution_api_timeout": "30",
+        "workers__execution_api_retries": "10",
+        "workers__execution_api_retry_wait_max": "10",
+        "usage_data_collection__enabled": "False",
+    }

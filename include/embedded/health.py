@@ -1,0 +1,128 @@
+"""Waits until every part of a starting stack answers."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+import httpx
+
+from include.embedded import programs
+from include.embedded.checks import StartError
+from include.embedded.stack import ROOT, Stack
+from include.settings import Settings
+
+__all__ = ["POOL", "StackClient", "wait_until_ready"]
+
+POOL = "media_units"
+COMPONENTS = ("scheduler", "dag_processor", "triggerer")
+
+
+class StackClient:
+    """Airflow's REST API as the administrator."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        # No proxy for the loopback, whatever the environment says.
+        self.http = httpx.Client(base_url=stack.airflow_url, timeout=30, trust_env=False)
+
+    def log_in(self) -> None:
+        """Get a token; raises :class:`httpx.HTTPError`."""
+        credentials = {"username": self._stack.admin_user, "password": self._stack.admin_password}
+        answer = self.http.post("/auth/token", json=credentials).raise_for_status()
+        self.http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def set_pool(self, slots: int) -> None:
+        """Create the pool of work units, or give it ``slots`` slots."""
+        pool = {"name": POOL, "slots": slots, "include_deferred": True, "description": "Media work units at once"}
+        answer = self.http.post("/api/v2/pools", json=pool)
+        if answer.status_code == httpx.codes.CONFLICT:
+            answer = self.http.patch(f"/api/v2/pools/{POOL}", json=pool | {"pool": POOL})
+        answer.raise_for_status()
+
+    def dags(self) -> set[str]:
+        """Return the ids of the DAGs that are known."""
+        return {dag["dag_id"] for dag in self.http.get("/api/v2/dags").raise_for_status().json()["dags"]}
+
+    def import_errors(self) -> list[str]:
+        """Return what could not be imported: file and the last line of the trace."""
+        errors = self.http.get("/api/v2/importErrors").raise_for_status().json()["import_errors"]
+        return [f"{error['filename']}: {error['stack_trace'].strip().splitlines()[-1]}" for error in errors]
+
+    def alive_since(self, moment: datetime) -> dict[str, bool]:
+        """Tell for each of Airflow's components whether it gave a sign of life after ``moment``."""
+        health = self.http.get("/api/v2/monitor/health").raise_for_status().json()
+        beats = {name: (health.get(name) or {}).get(f"latest_{name}_heartbeat") for name in COMPONENTS}
+        return {name: bool(beat) and datetime.fromisoformat(beat) >= moment for name, beat in beats.items()}
+
+
+def wait_until_ready(
+    stack: Stack,
+    settings: Settings,
+    supervisor: subprocess.Popen[bytes],
+    *,
+    started: datetime,
+    timeout: float,
+    say: Callable[[str], None],
+) -> None:
+    """Return when moto, the web server, scheduler, DAG processor and triggerer answer and the DAGs are parsed.
+
+    Raises :class:`StartError` when supervisord gives up on a program, a DAG cannot be imported or ``timeout`` seconds pass.
+    """
+    deadline = time.monotonic() + timeout
+    with httpx.Client(trust_env=False, timeout=5) as http:
+        _wait("moto", lambda: http.get(f"{stack.aws_url}/{stack.bucket}").is_success, supervisor, stack, deadline)
+    say("moto answers")
+    client = StackClient(stack)
+    with client.http:
+        _wait("api-server", lambda: client.log_in() is None, supervisor, stack, deadline)
+        client.set_pool(settings.unit_slots)
+        say("api-server answers")
+        for name in COMPONENTS:
+            _wait(name.replace("_", "-"), lambda name=name: client.alive_since(started)[name], supervisor, stack, deadline)
+            say(f"{name.replace('_', '-')} is alive")
+        expected = {path.stem for path in (ROOT / "dags").glob("[!_]*.py")}
+
+        def parsed() -> bool:
+            if errors := client.import_errors():
+                raise StartError("A DAG cannot be imported: " + "; ".join(errors))
+            return expected <= client.dags()
+
+        _wait("dag-processor", parsed, supervisor, stack, deadline)
+        say(f"{len(expected)} DAGs are parsed")
+
+
+def _wait(name: str, ready: Callable[[], bool], supervisor: subprocess.Popen[bytes], stack: Stack, deadline: float) -> None:
+    checked = time.monotonic()
+    while True:
+        try:
+            if ready():
+                return
+        except (httpx.HTTPError, KeyError):
+            pass
+        now = time.monotonic()
+        if supervisor.poll() is not None:
+            raise ProgramFailed("supervisord", f"ended with exit status {supervisor.returncode}")
+        if now - checked > 2:
+            checked = now
+            for program, info in programs.states(stack).items():
+                if info["statename"] == "FATAL":
+                    raise ProgramFailed(program, "does not start")
+        if now > deadline:
+            raise ProgramFailed(name, "did not answer in time")
+        time.sleep(0.25)
+
+
+class ProgramFailed(StartError):
+    """A program did not come up; its log says why."""
+
+    def __init__(self, program: str, what: str) -> None:
+        super().__init__(f"{program} {what}.")
+        self.program = program
+
+
+def utc_now() -> datetime:
+    """Return the current time, aware."""
+    return datetime.now(timezone.utc)

@@ -1,0 +1,46 @@
+"""Starts the moto server with its buckets. It keeps objects until it ends: a restart begins with empty buckets."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from urllib.parse import urlsplit
+
+from include.settings import get_settings
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Serve on the address in ``AWS_ENDPOINT_URL``; one thread makes the buckets as soon as the server answers."""
+    url = os.environ["AWS_ENDPOINT_URL"]
+    address = urlsplit(url)
+    settings = get_settings()
+    buckets = sorted({settings.bucket, *settings.buckets})
+    threading.Thread(target=_make_buckets, args=(url, buckets), daemon=True).start()
+    from moto.server import main as serve  # noqa: PLC0415  takes a second, in which the thread above waits
+
+    serve(["-H", str(address.hostname), "-p", str(address.port)])
+
+
+def _make_buckets(url: str, buckets: list[str]) -> None:
+    for bucket in buckets:
+        # moto checks no signature; `test` is the account that the stack's credentials name.
+        headers = {"Authorization": "AWS4-HMAC-SHA256 Credential=test/20200101/us-east-1/s3/aws4_request"}
+        request = urllib.request.Request(f"{url}/{bucket}", method="PUT", headers=headers)  # noqa: S310
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(request, timeout=5).close()  # noqa: S310
+                break
+            except urllib.error.HTTPError as error:
+                sys.exit(f"cannot make bucket {bucket}: HTTP {error.code}")
+            except OSError:
+                time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()
