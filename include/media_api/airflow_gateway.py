@@ -1,0 +1,168 @@
+"""The gateway inside Airflow's own API server: the public REST API, called in process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from include.errors import InternalError
+from include.media_api.gateway import Run, TaskState
+
+__all__ = ["InProcessGateway", "airflow_app", "mint_token"]
+
+log = logging.getLogger(__name__)
+
+_PAGE = 100  # Airflow's own cap on rows of a list
+_TASKS_PAGE = 1000  # the batch list has none
+_AT_ONCE = 8
+_ATTEMPTS = 4
+_AT_WORK = {"running", "deferred", "restarting"}
+
+
+class InProcessGateway:
+    """An :class:`~include.media_api.gateway.AirflowGateway` over Airflow's public REST API.
+
+    ``transport`` leads to that API and ``token`` makes the bearer token of one call; by default the API server's own app in
+    this process, and a token of its auth manager for ``user``.
+    """
+
+    def __init__(
+        self, user: str, *, transport: httpx.AsyncBaseTransport | None = None, token: Callable[[str], str] | None = None
+    ) -> None:
+        self._user = user
+        self._token = token or mint_token
+        self._transport = transport
+        self._client: httpx.AsyncClient | None = None
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str | None = None) -> bool:
+        """Create a run; ``False`` where there is one of that id already."""
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf), "note": note and note[:1000]}
+        answer = await self._call("POST", f"/dags/{_quoted(dag_id)}/dagRuns", {200, 409}, json=body)
+        return answer.status_code == 200
+
+    async def runs(self, dag_id: str, run_ids: Collection[str]) -> dict[str, Run]:
+        """Return those of the runs that exist, by id."""
+        wanted = sorted(set(run_ids))
+        pages = [wanted[start : start + _PAGE] for start in range(0, len(wanted), _PAGE)]
+        answers = await asyncio.gather(*(self._runs_page(dag_id, page) for page in pages))
+        return {run.run_id: run for page in answers for run in page}
+
+    async def tasks(self, dag_id: str, run_ids: Collection[str]) -> dict[str, tuple[TaskState, ...]]:
+        """Return the task instances of the runs, by run id, with the progress of those at work."""
+        rows: list[dict[str, Any]] = []
+        body = {"dag_ids": [dag_id], "dag_run_ids": sorted(set(run_ids)), "page_limit": _TASKS_PAGE, "order_by": "id"}
+        while run_ids:
+            answer = await self._call(
+                "POST", "/dags/~/dagRuns/~/taskInstances/list", {200}, json=body | {"page_offset": len(rows)}
+            )
+            page = answer.json()["task_instances"]
+            rows += page
+            if len(page) < _TASKS_PAGE:
+                break
+        progress = await asyncio.gather(*(self._progress(row) for row in rows))
+        tasks: dict[str, tuple[TaskState, ...]] = {}
+        for row, done in zip(rows, progress, strict=True):
+            task = TaskState(row["task_id"], row["map_index"], row["state"], done)
+            tasks[row["dag_run_id"]] = (*tasks.get(row["dag_run_id"], ()), task)
+        return tasks
+
+    async def clear(self, dag_id: str, run_id: str) -> None:
+        """Start a finished run again, with the conf it has."""
+        await self._call("POST", f"{_run_path(dag_id, run_id)}/clear", {200}, json={"dry_run": False})
+
+    async def delete(self, dag_id: str, run_id: str) -> None:
+        """Remove a finished run; it is no error where there is none."""
+        await self._call("DELETE", _run_path(dag_id, run_id), {204, 404})
+
+    async def _runs_page(self, dag_id: str, run_ids: list[str]) -> list[Run]:
+        # The list has no filter by ids, but prefixes may be joined by |, and an id is a prefix of itself.
+        query: dict[str, str | int] = {"run_id_prefix_pattern": "|".join(run_ids), "limit": _PAGE}
+        answer = await self._call("GET", f"/dags/{_quoted(dag_id)}/dagRuns", {200}, params=query)
+        return [
+            Run(row["dag_run_id"], row["state"], row["conf"] or {}, _time(row["start_date"]))
+            for row in answer.json()["dag_runs"]
+            if row["dag_run_id"] in run_ids
+        ]
+
+    async def _progress(self, row: Mapping[str, Any]) -> float:
+        if row["state"] not in _AT_WORK:
+            return 0.0
+        path = f"{_run_path(row['dag_id'], row['dag_run_id'])}/taskInstances/{_quoted(row['task_id'])}/state-store/progress"
+        answer = await self._call("GET", path, {200, 404}, params={"map_index": row["map_index"]})
+        return _fraction(answer.json().get("value")) if answer.status_code == 200 else 0.0
+
+    async def _call(self, method: str, path: str, expected: set[int], **arguments: Any) -> httpx.Response:
+        if self._client is None:
+            transport = self._transport or httpx.ASGITransport(app=airflow_app(), raise_app_exceptions=False)
+            self._client = httpx.AsyncClient(transport=transport, base_url="http://localhost/api/v2", trust_env=False, timeout=60)
+        async with self._slots:
+            for attempt in range(1, _ATTEMPTS + 1):
+                headers = {"Authorization": f"Bearer {self._token(self._user)}"}
+                try:
+                    answer = await self._client.request(method, path, headers=headers, **arguments)
+                except httpx.TransportError as error:
+                    raise InternalError("Airflow does not answer; please try again.") from error
+                # All calls here can be repeated: a run id is created once. SQLite answers 500 when it is locked.
+                if answer.status_code < 500 or attempt == _ATTEMPTS:
+                    break
+                await asyncio.sleep(0.1 * 2**attempt)
+        if answer.status_code not in expected:
+            # The answer may tell of Airflow's insides, so it goes to the log and not to the client.
+            log.error("Airflow answered %s to %s %s: %.2000s", answer.status_code, method, path, answer.text)
+            raise InternalError("Airflow refused a call of this API; the administrator finds the reason in the log.")
+        return answer
+
+
+@cache
+def airflow_app() -> Any:
+    """Return the app of the API server that runs in this process."""
+    from airflow.api_fastapi.main import app  # noqa: PLC0415  (the app imports our plugin: only once it is up)
+
+    return app
+
+
+def mint_token(user: str) -> str:
+    """Return a short-lived token of Airflow's auth manager for ``user``.
+
+    Knows the simple auth manager; another one needs its own line here.
+    """
+    from airflow.api_fastapi.app import get_auth_manager  # noqa: PLC0415
+    from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager  # noqa: PLC0415
+
+    manager = get_auth_manager()
+    if not isinstance(manager, SimpleAuthManager):
+        raise InternalError(f"MEDIA_AIRFLOW_USER cannot be used with the auth manager {type(manager).__name__}.")
+    found = next((known for known in manager.get_users() if known.username == user), None)
+    if found is None:
+        raise InternalError(f"MEDIA_AIRFLOW_USER names {user!r}, but Airflow has no such user.")
+    return str(manager.generate_jwt(found, expiration_time_in_seconds=60))
+
+
+def _run_path(dag_id: str, run_id: str) -> str:
+    return f"/dags/{_quoted(dag_id)}/dagRuns/{_quoted(run_id)}"
+
+
+def _quoted(part: str) -> str:
+    return quote(part, safe="")
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+
+
+def _fraction(value: Any) -> float:
+    """Return done/total of a progress value, which may be JSON or JSON in a string."""
+    try:
+        document = json.loads(value) if isinstance(value, str) else value
+        return min(1.0, max(0.0, float(document["done"]) / float(document["total"])))
+    except (ValueError, TypeError, KeyError, ZeroDivisionError):
+        return 0.0

@@ -1,0 +1,65 @@
+"""What the routes need: settings, store and gateway of the app, and a request's body as a model."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+
+from include.media_api.errors import parameter_error
+from include.media_api.gateway import AirflowGateway
+from include.media_store.objects import ObjectStore
+from include.settings import Settings
+
+__all__ = ["Services", "ServicesDependency", "body_documentation", "json_body"]
+
+MAX_BODY_BYTES = 2**20
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Services:
+    """What an app was made with."""
+
+    settings: Settings
+    store: ObjectStore
+    gateway: AirflowGateway
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesDependency = Annotated[Services, Depends(_services)]
+
+
+def json_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
+    """Return a dependency that reads the body as JSON, whatever its content type says (scripts often send none).
+
+    At most :data:`MAX_BODY_BYTES` are read. pydantic's own parser refuses deep nesting and broken UTF-8 as invalid JSON.
+    """
+
+    async def read(request: Request) -> Model:
+        body = bytearray()
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_BODY_BYTES:
+                raise HTTPException(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+        try:
+            return model.model_validate_json(bytes(body))
+        except ValidationError as error:
+            raise parameter_error(error) from error
+
+    return read
+
+
+def body_documentation(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the ``openapi_extra`` of a route that reads its body with :func:`json_body`."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

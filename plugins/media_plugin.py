@@ -1,0 +1,33 @@
+"""Puts the media APIs into Airflow's API server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+from include.settings import get_settings
+
+
+class _LazyApp:
+    """An ASGI app that is made when it is first called: every Airflow process imports plugins, only one serves them."""
+
+    def __init__(self) -> None:
+        self._app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if self._app is None:
+            from include.media_api.airflow_gateway import InProcessGateway  # noqa: PLC0415
+            from include.media_api.app import create_app  # noqa: PLC0415
+            from include.media_store.objects import S3ObjectStore  # noqa: PLC0415
+
+            settings = get_settings()
+            self._app = create_app(settings, S3ObjectStore(settings), InProcessGateway(settings.airflow_user))
+        await self._app(scope, receive, send)
+
+
+class MediaPlugin(AirflowPlugin):
+    """Serves contract 1 and its relatives under `/prod`."""
+
+    name = "media"
+    fastapi_apps = [{"app": _LazyApp(), "url_prefix": "/prod", "name": "media"}]  # noqa: RUF012
