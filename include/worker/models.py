@@ -17,12 +17,15 @@ from include.ffmpeg_ops.models import AudioTask, VideoTask
 from include.media_store.models import ObjectRef
 
 __all__ = [
+    "AudioUnitTask",
     "FinishTask",
+    "Outcome",
     "Output",
     "PlanTask",
     "TranscodeRequest",
     "UnitResult",
     "UnitSummary",
+    "VideoUnitTask",
     "WorkUnit",
     "job_id_for",
 ]
@@ -127,7 +130,8 @@ class WorkUnit(Document):
         """Identity of the work: source version, parameters and code. A done-marker that bears it is still good."""
         identity = {
             "source": self.source and self.source.model_dump(mode="json"),
-            "task": self.task.model_dump(mode="json"),
+            # How many threads encode depends on the machine, and what they make is as good.
+            "task": self.task.model_dump(mode="json", exclude={"video": {"threads"}}),
         }
         text = json.dumps([CODE_VERSION, identity], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
@@ -165,3 +169,13 @@ class UnitResult(Document):
     started_at: datetime
     finished_at: datetime
     reused: bool = Field(False, description="in the answer of a run that found the marker; never stored")
+
+
+class Outcome(Document):
+    """What became of a job (``outcome.json``), written when its run ends either way."""
+
+    state: Literal["done", "failed"]
+    error: dict[str, Any] | None = Field(None, description="MediaError.to_document() of the first failure")
+    run_id: str
+    finished_at: datetime
+    metrics: dict[str, Any] = Field(default_factory=dict)

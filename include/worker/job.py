@@ -1,0 +1,184 @@
+"""A job's documents in the object store: where they lie, and when a unit's done-marker may be believed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from include.errors import InternalError, NotFound
+from include.ffmpeg_ops.models import Plan
+from include.media_store.models import ObjectRef, object_uri
+from include.media_store.objects import ObjectStore
+from include.settings import Settings
+from include.worker.models import FinishTask, Outcome, Output, PlanTask, TranscodeRequest, UnitResult, WorkUnit
+
+__all__ = ["Job", "finish_unit", "plan_unit"]
+
+logger = logging.getLogger(__name__)
+
+_HEADS = 4  # outputs up to this many are looked up one by one, more of them with a listing
+
+AnyDocument = TypeVar("AnyDocument", bound=BaseModel)
+
+
+def plan_unit(request: TranscodeRequest) -> WorkUnit:
+    """Return the unit that a job starts with."""
+    return WorkUnit(id="plan", job_id=request.job_id, bucket=request.bucket, task=PlanTask(request=request), label="plan")
+
+
+def finish_unit(request: TranscodeRequest, source: ObjectRef, units: tuple[str, ...]) -> WorkUnit:
+    """Return the unit that a job ends with; the plan unit writes it to ``units/unit-finish.json``."""
+    task = FinishTask(request=request, units=units)
+    return WorkUnit(
+        id="finish", job_id=request.job_id, bucket=request.bucket, source=source, task=task, label="assemble and publish"
+    )
+
+
+class Job:
+    """The folder ``<work_prefix>jobs/<job_id>/`` of one job.
+
+    Reading raises ``NotFound`` where a document is absent and ``InternalError`` where it cannot be understood, except for
+    results and the outcome: those answer ``None``, since work without a readable result is work to be done.
+    """
+
+    def __init__(self, store: ObjectStore, settings: Settings, bucket: str, job_id: str) -> None:
+        self.store = store
+        self.bucket = bucket
+        self.job_id = job_id
+        self.prefix = f"{settings.work_prefix}jobs/{job_id}/"
+
+    @classmethod
+    def of(cls, store: ObjectStore, settings: Settings, request: TranscodeRequest) -> Job:
+        """Return the job that ``request`` belongs to."""
+        return cls(store, settings, request.bucket, request.job_id)
+
+    # -- keys
+
+    @property
+    def request_key(self) -> str:
+        """Key of the request document."""
+        return f"{self.prefix}request.json"
+
+    @property
+    def plan_key(self) -> str:
+        """Key of the plan document."""
+        return f"{self.prefix}plan.json"
+
+    @property
+    def outcome_key(self) -> str:
+        """Key of the outcome document."""
+        return f"{self.prefix}outcome.json"
+
+    @property
+    def chunks_prefix(self) -> str:
+        """Prefix of all files that pass between units."""
+        return f"{self.prefix}chunks/"
+
+    def unit_key(self, unit_id: str) -> str:
+        """Key of a unit document."""
+        return f"{self.prefix}units/unit-{unit_id}.json"
+
+    def result_key(self, unit_id: str) -> str:
+        """Key of a unit's result."""
+        return f"{self.prefix}results/result-{unit_id}.json"
+
+    def unit_uri(self, unit_id: str) -> str:
+        """What ``python -m include.worker run`` takes."""
+        return object_uri(self.bucket, self.unit_key(unit_id))
+
+    # -- documents
+
+    def read_request(self) -> TranscodeRequest:
+        """Return the request."""
+        return self._read(self.request_key, TranscodeRequest)
+
+    def write_request(self, request: TranscodeRequest) -> ObjectRef:
+        """Write the request."""
+        return self._write(self.request_key, request)
+
+    def read_plan(self) -> Plan:
+        """Return the plan."""
+        return self._read(self.plan_key, Plan)
+
+    def write_plan(self, plan: Plan) -> ObjectRef:
+        """Write the plan."""
+        return self._write(self.plan_key, plan)
+
+    def read_unit(self, unit_id: str) -> WorkUnit:
+        """Return a unit document."""
+        return self._read(self.unit_key(unit_id), WorkUnit)
+
+    def write_unit(self, unit: WorkUnit) -> ObjectRef:
+        """Write a unit document."""
+        return self._write(self.unit_key(unit.id), unit)
+
+    def read_result(self, unit_id: str) -> UnitResult | None:
+        """Return a unit's last result, or ``None`` where there is none that can be read."""
+        return self._read_optional(self.result_key(unit_id), UnitResult)
+
+    def write_result(self, result: UnitResult) -> ObjectRef:
+        """Write a unit's result; one with status done is its marker and comes after its outputs."""
+        return self._write(self.result_key(result.unit_id), result)
+
+    def read_outcome(self) -> Outcome | None:
+        """Return what became of the job, or ``None`` while that is open."""
+        return self._read_optional(self.outcome_key, Outcome)
+
+    def write_outcome(self, outcome: Outcome) -> ObjectRef:
+        """Write what became of the job."""
+        return self._write(self.outcome_key, outcome)
+
+    # -- markers
+
+    def finished(self, unit: WorkUnit, fingerprint: str | None = None) -> UnitResult | None:
+        """Return the unit's result where it is done, bears the fingerprint (the unit's own) and all its outputs exist."""
+        result = self.read_result(unit.id)
+        if result is None or result.status != "done" or result.fingerprint != (fingerprint or unit.fingerprint):
+            return None
+        return result if self.outputs_exist(result.outputs) else None
+
+    def published(self, unit: WorkUnit) -> UnitResult | None:
+        """Return the result of a unit whose files are no longer needed: what was made of them is published, and complete."""
+        finish = self.read_result("finish")
+        if finish is None or finish.status != "done" or finish.metrics.get("units", {}).get(unit.id) != unit.fingerprint:
+            return None
+        result = self.read_result(unit.id)
+        if result is None or result.status != "done" or result.fingerprint != unit.fingerprint:
+            return None
+        return result if self.outputs_exist(finish.outputs) else None
+
+    def outputs_exist(self, outputs: tuple[Output, ...]) -> bool:
+        """Tell whether every output is still the version that was written."""
+        refs = {output.ref for output in outputs}
+        if len(refs) <= _HEADS:
+            return all(self.store.head(ref.bucket, ref.key) == ref for ref in refs)
+        found: set[ObjectRef] = set()
+        for bucket in {ref.bucket for ref in refs}:
+            prefix = os.path.commonprefix([ref.key for ref in refs if ref.bucket == bucket])  # noqa: RUF071 - keys are text
+            found |= refs.intersection(self.store.list(bucket, prefix))
+        return found == refs
+
+    def _read(self, key: str, model: type[AnyDocument]) -> AnyDocument:
+        data = self.store.get_bytes(self.bucket, key)
+        try:
+            return model.model_validate_json(data)
+        except ValidationError as error:
+            logger.warning("%s is not a %s: %s", object_uri(self.bucket, key), model.__name__, error)
+            raise InternalError(
+                f"{object_uri(self.bucket, key)} is damaged or of another version of Reelflow; run the job's plan again."
+            ) from error
+
+    def _read_optional(self, key: str, model: type[AnyDocument]) -> AnyDocument | None:
+        try:
+            return self._read(key, model)
+        except (NotFound, InternalError) as error:
+            # StorageError is an InternalError, too, but says nothing about the document.
+            if type(error) not in (NotFound, InternalError):
+                raise
+            return None
+
+    def _write(self, key: str, document: BaseModel) -> ObjectRef:
+        return self.store.put_bytes(self.bucket, key, document.model_dump_json(indent=1).encode())
