@@ -1,0 +1,162 @@
+"""The video filter graph, pure, through ffmpeg-python's builder; encoding and quality measurement share it.
+
+Decoded pictures → [deinterlace] → trim to the chunk → [tone-map] → rebase time → scale (matrix, range, square pixels).
+Only integers, names from the tables here and the path of our own LUT enter a filter's arguments.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from include.ffmpeg_ops.models import Color, VideoStream, VideoTask
+
+__all__ = ["output_color", "prepare", "reference", "resize", "retime", "thumbnails"]
+
+THUMBNAIL_WIDTH = 1280
+
+# ffmpeg's names of matrices → the scale filter's
+_MATRICES = {
+    "bt709": "bt709",
+    "fcc": "fcc",
+    "bt470bg": "bt470",
+    "smpte170m": "smpte170m",
+    "smpte240m": "smpte240m",
+    "bt2020nc": "bt2020",
+}
+_PRIMARIES = {"bt709", "bt470m", "bt470bg", "smpte170m", "smpte240m", "film", "bt2020", "smpte431", "smpte432"}
+_TRANSFERS = {
+    "bt709", "gamma22", "gamma28", "smpte170m", "smpte240m", "linear", "iec61966-2-4", "iec61966-2-1", "bt2020-10", "bt2020-12"
+}  # fmt: skip
+# What usually goes with a matrix: primaries, transfer
+_FAMILY = {
+    "bt470bg": ("bt470bg", "smpte170m"),
+    "smpte170m": ("smpte170m", "smpte170m"),
+    "smpte240m": ("smpte240m", "smpte240m"),
+    "bt2020nc": ("bt2020", "bt2020-10"),
+}
+_SD_HEIGHT = 576
+
+
+def _input_matrix(stream: VideoStream) -> str:
+    if stream.color.hdr:
+        return "bt2020nc"
+    if stream.color.matrix in _MATRICES:
+        return stream.color.matrix
+    return "smpte170m" if stream.height <= _SD_HEIGHT else "bt709"
+
+
+def output_color(stream: VideoStream) -> Color:
+    """Return the colour that every rung of ``stream`` has and is tagged with; all fields are set.
+
+    SDR keeps matrix, primaries and transfer (what the source does not say is guessed by its size); HDR becomes BT.709.
+    """
+    if stream.color.hdr:
+        return Color(range="tv", matrix="bt709", primaries="bt709", transfer="bt709")
+    matrix = _input_matrix(stream)
+    primaries, transfer = _FAMILY.get(matrix, ("bt709", "bt709"))
+    if stream.color.primaries in _PRIMARIES:
+        primaries = stream.color.primaries
+    if stream.color.transfer in _TRANSFERS:
+        transfer = stream.color.transfer
+    return Color(range="tv", matrix=matrix, primaries=primaries, transfer=transfer)
+
+
+def _is_rgb(stream: VideoStream) -> bool:
+    return stream.pix_fmt.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal"))
+
+
+def prepare(source: Any, task: VideoTask, lut: Path | None = None) -> Any:
+    """Deinterlace, trim to the chunk and tone-map; timestamps stay the source's.
+
+    ``source`` is the builder's input stream; ``lut`` is :func:`include.ffmpeg_ops.tonemap.write_cube`'s file, for HDR.
+    """
+    stream, chunk = task.stream, task.chunk
+    if stream.interlaced:
+        parity = "tff" if stream.top_field_first else "bff"
+        # Before the trim, so that the frames at a chunk's borders have neighbours. It halves the time base.
+        source = source.filter("bwdif", mode="send_frame", parity=parity, deint="all")
+        source = source.filter("settb", _ratio(stream.time_base))
+    source = source.filter("trim", start_pts=chunk.start_pts, end_pts=chunk.end_pts)
+    if stream.color.hdr:
+        if lut is None:
+            raise ValueError("an HDR source needs the path of its LUT")
+        source = (
+            source.filter("scale", in_color_matrix="bt2020", in_range=stream.color.range or "tv", out_range="pc")
+            .filter("format", "gbrp12le")
+            .filter("lut3d", file=str(lut), interp="tetrahedral")
+            .filter("setparams", range="pc", colorspace="gbr", color_primaries="bt709", color_trc="bt709")
+        )
+    return source
+
+
+def retime(prepared: Any, task: VideoTask) -> Any:
+    """Rebase to the chunk's start, in the output's time base; constant rates get their exact grid, frame n at n."""
+    timing, chunk = task.timing, task.chunk
+    rebased = prepared.filter("setpts", f"PTS-({chunk.start_pts})")
+    if not timing.constant:
+        return rebased.filter("settb", _ratio(timing.time_base))
+    if task.damage_policy == "salvage":
+        # Where frames are missing the one before (at the start: after) stands in, so that the chunk keeps its length.
+        rate = f"{timing.frame_rate.numerator}/{timing.frame_rate.denominator}"
+        rebased = (
+            rebased.filter("fps", fps=rate, start_time=0, round="near")
+            .filter("tpad", stop=-1, stop_mode="clone")
+            .filter("trim", end_frame=chunk.frames)
+        )
+    return rebased.filter("settb", _ratio(timing.time_base)).filter("setpts", "N")
+
+
+def resize(timed: Any, task: VideoTask, width: int, height: int) -> Any:
+    """Scale to ``width`` x ``height`` square pixels, 8 bit 4:2:0, video range, tagged with :func:`output_color`."""
+    color = output_color(task.stream)
+    assert color.matrix is not None  # noqa: S101 - output_color sets all
+    return (
+        timed.filter(
+            "scale", width, height, flags="bicubic", **_input(task), out_color_matrix=_MATRICES[color.matrix], out_range="tv"
+        )
+        .filter("setsar", 1)
+        .filter("format", "yuv420p")
+        .filter(
+            "setparams",
+            field_mode="prog",
+            range="tv",
+            colorspace=color.matrix,
+            color_primaries=color.primaries,
+            color_trc=color.transfer,
+        )
+    )
+
+
+def _input(task: VideoTask) -> dict[str, str]:
+    # After the LUT, and from RGB sources, pictures are full-range RGB.
+    if task.stream.color.hdr or _is_rgb(task.stream):
+        return {"in_range": "pc"}
+    return {"in_color_matrix": _MATRICES[_input_matrix(task.stream)], "in_range": task.stream.color.range or "tv"}
+
+
+def reference(source: Any, task: VideoTask, width: int, height: int, lut: Path | None = None) -> Any:
+    """Return the pictures that the encoder of a ``width`` x ``height`` rung is given."""
+    return resize(retime(prepare(source, task, lut), task), task, width, height)
+
+
+def thumbnails(prepared: Any, task: VideoTask) -> Any:
+    """Select the chunk's thumbnail frames by their source PTS, at display size but at most 1280 wide, as JPEG wants them."""
+    stream = task.stream
+    width = min(stream.display_width, THUMBNAIL_WIDTH)
+    height = max(1, round(stream.display_height * width / stream.display_width))
+    # The first frame at or after each PTS: the frame itself, unless damage took it.
+    chosen = "+".join(f"gte(pts,{pts})*(isnan(prev_pts)+lt(prev_pts,{pts}))" for pts in task.chunk.thumbnails)
+    return (
+        prepared.filter("select", chosen)
+        .filter("settb", "1/1")
+        .filter("setpts", "N")
+        # JFIF is full-range BT.601.
+        .filter("scale", width, height, flags="bicubic", **_input(task), out_color_matrix="bt601", out_range="pc")
+        .filter("setsar", 1)
+        .filter("format", "yuvj420p")
+    )
+
+
+def _ratio(value: Any) -> str:
+    return f"{value.numerator}/{value.denominator}"
