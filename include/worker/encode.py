@@ -1,0 +1,104 @@
+"""The video and audio units: encode, verify, measure, upload."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from include.errors import InternalError
+from include.media_store.models import ObjectRef
+from include.worker.bench import Bench
+from include.worker.models import AudioUnitTask, Output, UnitResult, VideoUnitTask, WorkUnit
+from include.worker.work import Made, in_parallel
+
+__all__ = ["AudioWork", "VideoWork"]
+
+
+class _EncodeWork:
+    """What a chunk and the audio have in common."""
+
+    def __init__(self, bench: Bench, unit: WorkUnit) -> None:
+        self._bench = bench
+        self._unit = unit
+        self.fingerprint = unit.fingerprint
+
+    def finished(self) -> UnitResult | None:
+        """Return the marker where the files are there, or are no longer needed because the job is published."""
+        return self._bench.job.finished(self._unit) or self._bench.job.published(self._unit)
+
+    def clean_up(self) -> None:
+        """Nothing is left over: the finish unit removes the files."""
+
+    def _source(self) -> tuple[Path, Path]:
+        source = self._unit.source
+        if source is None:
+            raise InternalError(f"Unit {self._unit.id} names no source; run the job's plan again.")
+        with self._bench.phase("fetch", source.size, "bytes"):
+            path = self._bench.fetch(source, "source")
+        folder = self._bench.scratch / "out"
+        folder.mkdir()
+        return path, folder
+
+    def _upload(self, files: Mapping[str, Path]) -> tuple[Output, ...]:
+        # A folder of its own for each attempt: attempts on two machines never mix, and the last marker is always right.
+        prefix = f"{self._bench.job.chunks_prefix}{self._unit.id}/{uuid.uuid4().hex[:8]}/"
+
+        def upload(item: tuple[str, Path]) -> Output:
+            name, path = item
+            ref: ObjectRef = self._bench.store.upload(path, self._bench.job.bucket, f"{prefix}{path.name}")
+            self._bench.cache.add(path, ref)
+            self._bench.progress.advance(ref.size)
+            return Output(name=name, ref=ref)
+
+        with self._bench.phase("upload", sum(path.stat().st_size for path in files.values()), "bytes"):
+            return tuple(in_parallel(upload, files.items(), self._bench.check))
+
+
+class VideoWork(_EncodeWork):
+    """Encodes one chunk in all its rungs."""
+
+    def run(self) -> Made:
+        """Encode, verify, measure quality, upload; metrics hold frames, frames per second and quality by rung."""
+        assert isinstance(self._unit.task, VideoUnitTask)  # noqa: S101 - chosen by this very type
+        task = self._unit.task.video
+        bench = self._bench
+        source, folder = self._source()
+        with bench.phase("encode", task.chunk.frames, "frames"):
+            files: dict[str, Path] = bench.media.run_chunk(
+                source,
+                task,
+                folder,
+                on_progress=lambda progress: bench.progress.update(progress.frames, progress.fps),
+                **bench.run_arguments(),
+            )
+        with bench.phase("verify"):
+            bench.media.verify_chunk(task, files)
+        metrics: dict[str, Any] = {"frames": task.chunk.frames}
+        metrics["fps"] = round(task.chunk.frames / max(bench.phases["encode"]["wall_seconds"], 1e-3), 2)
+        if task.measure_quality:
+            with bench.phase("quality"):
+                metrics["quality"] = bench.media.measure(source, task, files, **bench.run_arguments())
+        return Made(self._upload(files), metrics=metrics)
+
+
+class AudioWork(_EncodeWork):
+    """Encodes all audio streams, whole."""
+
+    def run(self) -> Made:
+        """Encode and upload; metrics hold the seconds of the longest stream."""
+        assert isinstance(self._unit.task, AudioUnitTask)  # noqa: S101 - chosen by this very type
+        task = self._unit.task.audio
+        bench = self._bench
+        seconds = max(float(target.stream.duration) for target in task.targets)
+        source, folder = self._source()
+        with bench.phase("encode", round(seconds, 1), "seconds"):
+            files: dict[str, Path] = bench.media.run_audio(
+                source,
+                task,
+                folder,
+                on_progress=lambda progress: bench.progress.update(round(float(progress.out_time), 1)),
+                **bench.run_arguments(),
+            )
+        return Made(self._upload(files), metrics={"seconds": round(seconds, 3), "tracks": len(task.targets)})

@@ -1,0 +1,167 @@
+"""The finish unit: assemble what the other units made, verify it, publish it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+from include.errors import InternalError, InvalidInputData, NotFound, StorageError
+from include.ffmpeg_ops.models import Plan
+from include.media_store.models import ObjectRef
+from include.worker.bench import Bench
+from include.worker.models import FinishTask, Output, UnitResult, WorkUnit
+from include.worker.publish import publish
+from include.worker.report import render_report, weighted_quality
+from include.worker.work import Made, in_parallel
+
+__all__ = ["FinishWork"]
+
+logger = logging.getLogger(__name__)
+
+REPORT = "report.json"
+
+
+class FinishWork:
+    """Joins chunks and audio to what the request asks for; the destination key is written last."""
+
+    def __init__(self, bench: Bench, unit: WorkUnit) -> None:
+        assert isinstance(unit.task, FinishTask)  # noqa: S101 - chosen by this very type
+        self._bench = bench
+        self._request = unit.task.request
+        self._plan: Plan = bench.job.read_plan()
+        self._units: list[WorkUnit] = list(in_parallel(bench.job.read_unit, unit.task.units, bench.check))
+        self._source = self._common_source()
+        self._unit = unit.model_copy(update={"source": self._source})
+        decided_by = [self._unit.fingerprint, self._plan.model_dump(mode="json"), [part.fingerprint for part in self._units]]
+        self.fingerprint = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
+
+    def finished(self) -> UnitResult | None:
+        """Return the marker where plan and units are what they were and everything published is still there."""
+        return self._bench.job.finished(self._unit, self.fingerprint)
+
+    def run(self) -> Made:
+        """Assemble, verify, report, publish; outputs are the published files by their path, the entry last."""
+        bench, plan, request = self._bench, self._plan, self._request
+        results = self._results()
+        files = self._fetch(results)
+        out_dir = bench.scratch / "out"
+        out_dir.mkdir()
+        with bench.phase("package"):
+            parts = {rung.name: [files[unit.id, rung.name] for unit in self._units if unit.id != "audio"] for rung in plan.rungs}
+            audio = [files["audio", f"audio-{number}"] for number in range(len(plan.audio))]
+            thumbnails = [path for (_, name), path in files.items() if name.startswith("thumbnail")]
+            arguments: dict[str, Any] = bench.run_arguments()
+            if plan.container == "hls":
+                package = bench.media.package_hls(plan, parts, audio, thumbnails, out_dir, request.name, **arguments)
+            else:
+                package = bench.media.package_mp4(plan, parts, audio, out_dir, request.name, **arguments)
+        with bench.phase("verify"):
+            facts = bench.media.verify_package(plan, package, out_dir)
+        sizes = {file: (out_dir / file).stat().st_size for file in package.files}
+        report = render_report(
+            request=request,
+            source=self._source,
+            plan=plan,
+            results=results,
+            sizes=sizes,
+            facts=facts,
+            costs=bench.metrics(),
+            ffmpeg=bench.media.tools(bench.settings).version,
+        )
+        (out_dir / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+        self._check_source()
+        before = bench.job.read_result("finish")
+        outputs = publish(
+            bench,
+            out_dir,
+            bucket=request.bucket,
+            folder=request.folder,
+            files=[REPORT, *package.files],
+            entry=package.entry,
+        )
+        self._remove_stale(before, outputs)
+        metrics = {
+            "units": {unit.id: unit.fingerprint for unit in self._units},
+            "files": len(outputs),
+            "bytes": sum(sizes.values()),
+            "frames": plan.info.video.frames,
+            "seconds": round(float(plan.info.duration), 3),
+            "quality": weighted_quality(results),
+            "costs": report["costs"],
+        }
+        return Made(outputs, metrics=metrics)
+
+    def clean_up(self) -> None:
+        """Delete the chunk files, which nobody needs any more."""
+        if not self._bench.settings.keep_work_files:
+            self._bench.store.delete_prefix(self._bench.job.bucket, self._bench.job.chunks_prefix)
+
+    def _common_source(self) -> ObjectRef:
+        sources = {unit.source for unit in self._units}
+        source = sources.pop() if len(sources) == 1 else None
+        if source is None:
+            raise InternalError("The units were planned for different sources; run the job's plan again.")
+        return source
+
+    def _results(self) -> list[UnitResult]:
+        results = in_parallel(self._bench.job.read_result, [unit.id for unit in self._units], self._bench.check)
+        done = []
+        for unit, result in zip(self._units, results, strict=True):
+            if result is None or result.status != "done":
+                raise InternalError(f"Unit {unit.id} is not done; run it before the job is finished.")
+            if result.fingerprint != unit.fingerprint:
+                raise InternalError(f"Unit {unit.id} was done for another source or plan; run it again.")
+            done.append(result)
+        return done
+
+    def _fetch(self, results: list[UnitResult]) -> dict[tuple[str, str], Path]:
+        """Return the units' files by unit id and name, in timeline order, thumbnails by number."""
+        wanted = [
+            (result.unit_id, output)
+            for result in results
+            for output in sorted(result.outputs, key=lambda output: _natural(output.name))
+        ]
+
+        def fetch(item: tuple[str, Output]) -> Path:
+            unit_id, output = item
+            suffix = Path(output.ref.key).suffix
+            try:
+                return self._bench.fetch(output.ref, f"parts/{unit_id}/{output.name}{suffix}")
+            except (NotFound, InvalidInputData) as error:
+                raise InternalError(
+                    f"File {output.name} of unit {unit_id} is gone or was replaced; run that unit again."
+                ) from error
+
+        with self._bench.phase("fetch", sum(output.ref.size for _, output in wanted), "bytes"):
+            paths = in_parallel(fetch, wanted, self._bench.check)
+        return {(unit_id, output.name): path for (unit_id, output), path in zip(wanted, paths, strict=True)}
+
+    def _check_source(self) -> None:
+        now = self._bench.store.head(self._source.bucket, self._source.key)
+        if now is None:
+            # Everything was made from the version that the plan names; an uploader may remove it by now.
+            logger.info("the source %s was removed meanwhile", self._source.uri)
+        elif now.etag != self._source.etag:
+            raise InvalidInputData(f"The source {self._source.uri} was replaced while it was transcoded; start again.")
+
+    def _remove_stale(self, before: UnitResult | None, outputs: tuple[Output, ...]) -> None:
+        """Remove what an earlier package published here and this one does not hold; never what is not ours."""
+        if before is None:
+            return
+        kept = {output.ref.key for output in outputs}
+        stale = [output.ref for output in before.outputs if output.ref.key not in kept]
+        for ref in stale:
+            try:
+                if self._bench.store.head(ref.bucket, ref.key) == ref:
+                    self._bench.store.delete(ref.bucket, ref.key)
+            except StorageError as error:
+                logger.warning("%s, of an earlier package, stays: %s", ref.uri, error)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    # thumbnail-2 comes before thumbnail-10.
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

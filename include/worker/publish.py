@@ -1,0 +1,50 @@
+"""Puts a finished package where clients look for it, so that nobody ever sees half of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from include.errors import InternalError, StorageError
+from include.media_store.models import ObjectRef
+from include.worker.bench import Bench
+from include.worker.models import Output
+from include.worker.work import in_parallel
+
+__all__ = ["publish"]
+
+
+def publish(bench: Bench, out_dir: Path, *, bucket: str, folder: str, files: Sequence[str], entry: str) -> tuple[Output, ...]:
+    """Upload ``files`` (relative to ``out_dir``) under the key ``folder``, the entry last, and return them in that order.
+
+    The entry's existence is the promise that everything it refers to is there. An older entry is deleted first: it would
+    else refer, for a while, to a mixture of old files and new ones. Raises ``StorageError`` where what arrived is not what
+    was sent; then there is no entry.
+    """
+    if entry not in files:
+        raise InternalError(f"The package does not hold its own entry {entry}.")
+    others = [file for file in files if file != entry]
+    sizes = {file: (out_dir / file).stat().st_size for file in files}
+
+    def upload(file: str) -> ObjectRef:
+        ref = bench.store.upload(out_dir / file, bucket, f"{folder}{file}")
+        bench.progress.advance(ref.size)
+        return ref
+
+    with bench.phase("upload", sum(sizes.values()), "bytes"):
+        bench.store.delete(bucket, f"{folder}{entry}")
+        refs = in_parallel(upload, others, bench.check)
+        _check_arrived(bench, bucket, folder, refs)
+        bench.check()
+        refs = [*refs, upload(entry)]
+    return tuple(Output(name=file, ref=ref) for file, ref in zip([*others, entry], refs, strict=True))
+
+
+def _check_arrived(bench: Bench, bucket: str, folder: str, refs: Sequence[ObjectRef]) -> None:
+    # Another writer in the same folder would show here, too.
+    there = {ref.key: ref for ref in bench.store.list(bucket, folder)}
+    for ref in refs:
+        found = there.get(ref.key)
+        if found != ref:
+            state = "is missing" if found is None else f"has {found.size} bytes and ETag {found.etag}"
+            raise StorageError(f"{ref.uri} was uploaded with {ref.size} bytes and ETag {ref.etag}, but {state}.")

@@ -1,0 +1,63 @@
+"""What the kinds of work have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from include.worker.models import Output, UnitResult, UnitSummary
+
+__all__ = ["Made", "Work", "in_parallel"]
+
+_TRANSFERS = 8
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a unit made: uploaded, verified objects."""
+
+    outputs: tuple[Output, ...]
+    units: tuple[UnitSummary, ...] = ()
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+class Work(Protocol):
+    """One kind of work, made from a bench and a unit; making it reads what identifies the work, and nothing more."""
+
+    fingerprint: str
+
+    def finished(self) -> UnitResult | None:
+        """Return the done-marker of this very work, if there is one that may be believed."""
+        ...
+
+    def run(self) -> Made:
+        """Do the work in the bench's scratch folder and upload what it made."""
+        ...
+
+    def clean_up(self) -> None:
+        """Remove what is not needed once the done-marker is written; failing here fails nothing."""
+        ...
+
+
+def in_parallel(function: Callable[[Item], Answer], items: Iterable[Item], check: Callable[[], None]) -> Sequence[Answer]:
+    """Call ``function`` on every item, eight at once, and return the answers in order.
+
+    ``check`` is called before each; the first error is raised, and what has not begun then never begins.
+    """
+
+    def step(item: Item) -> Answer:
+        check()
+        return function(item)
+
+    with ThreadPoolExecutor(_TRANSFERS) as pool:
+        futures = [pool.submit(step, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()
