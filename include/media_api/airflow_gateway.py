@@ -160,9 +160,11 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _fraction(value: Any) -> float:
-    """Return done/total of a progress value, which may be JSON or JSON in a string."""
+    """Return done/total of a progress value, which may be JSON or JSON in a string; moving files there is no progress."""
     try:
         document = json.loads(value) if isinstance(value, str) else value
+        if document.get("unit") == "bytes":
+            return 0.0
         return min(1.0, max(0.0, float(document["done"]) / float(document["total"])))
-    except (ValueError, TypeError, KeyError, ZeroDivisionError):
+    except (ValueError, TypeError, AttributeError, KeyError, ZeroDivisionError):
         return 0.0

@@ -76,7 +76,7 @@ class VideoTranscodeRequest(BaseModel):
         "test", description="`no` is a real run; anything else, or nothing, lists what a real run would do."
     )
     v_bitrate: int | None = Field(
-        None, description="Bit rate of the sources, bit/s; left out: each file is probed.", gt=0, examples=[2700000]
+        None, description="Bit rate of the sources, bit/s; left out: each file is probed.", gt=0, le=10**11, examples=[2700000]
     )
     v_height: Literal[480, 720, 1080] | None = Field(
         None, description="Height of the sources (1088 is taken as 1080); left out: each file is probed.", examples=[720]

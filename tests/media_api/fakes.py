@@ -1,0 +1,118 @@
+"""A store and an Airflow in memory, which count what they are asked."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from include.errors import NotFound
+from include.media_api.gateway import Run, TaskState
+from include.media_store.models import ObjectRef
+from include.media_store.objects import ObjectExists
+
+
+class MemoryStore:
+    """An :class:`include.media_store.objects.ObjectStore`."""
+
+    def __init__(self, *buckets: str) -> None:
+        self.objects: dict[str, dict[str, bytes]] = {bucket: {} for bucket in buckets or ("media",)}
+        self.calls: Counter[str] = Counter()
+        self.bytes_read = self.bytes_written = 0
+        self._lock = threading.Lock()
+
+    def add(self, *keys: str, bucket: str = "media", data: bytes = b"video") -> None:
+        for key in keys:
+            self.objects[bucket][key] = data
+
+    def bucket_exists(self, bucket: str) -> bool:
+        return bucket in self.objects
+
+    def head(self, bucket: str, key: str) -> ObjectRef | None:
+        with self._lock:
+            self.calls["head"] += 1
+        return self._ref(bucket, key) if key in self.objects[bucket] else None
+
+    def get_bytes(self, bucket: str, key: str) -> bytes:
+        if key not in self.objects.get(bucket, {}):
+            raise NotFound(f"There is no object {key}.")
+        return self.objects[bucket][key]
+
+    def put_bytes(
+        self, bucket: str, key: str, data: bytes, content_type: str | None = None, if_none_match: bool = False
+    ) -> ObjectRef:
+        if if_none_match and key in self.objects[bucket]:
+            raise ObjectExists(f"There is an object {key}.")
+        self.objects[bucket][key] = data
+        return self._ref(bucket, key)
+
+    def list(self, bucket: str, prefix: str) -> Iterator[ObjectRef]:
+        self.calls["list"] += 1
+        for key in sorted(self.objects[bucket], key=str.encode):
+            if key.startswith(prefix):
+                self.calls["listed"] += 1
+                yield self._ref(bucket, key)
+
+    def delete(self, bucket: str, key: str) -> None:
+        self.objects[bucket].pop(key, None)
+
+    def download(self, ref: ObjectRef, path: Path) -> None:
+        raise NotImplementedError
+
+    def upload(self, path: Path, bucket: str, key: str, content_type: str | None = None) -> ObjectRef:
+        raise NotImplementedError
+
+    def delete_prefix(self, bucket: str, prefix: str) -> int:
+        raise NotImplementedError
+
+    def _ref(self, bucket: str, key: str) -> ObjectRef:
+        data = self.objects[bucket][key]
+        return ObjectRef(bucket=bucket, key=key, etag=hashlib.md5(data).hexdigest(), size=len(data))
+
+
+class FakeAirflow:
+    """An :class:`include.media_api.gateway.AirflowGateway`."""
+
+    def __init__(self) -> None:
+        self.dag_runs: dict[tuple[str, str], Run] = {}
+        self.task_states: dict[str, tuple[TaskState, ...]] = {}
+        self.notes: dict[str, str | None] = {}
+        self.calls: list[tuple[str, str]] = []
+        self.error: Exception | None = None
+
+    async def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str | None = None) -> bool:
+        self.calls.append(("trigger", run_id))
+        if self.error:
+            raise self.error
+        if (dag_id, run_id) in self.dag_runs:
+            return False
+        self.dag_runs[dag_id, run_id] = Run(run_id, "queued", dict(conf))
+        self.notes[run_id] = note
+        return True
+
+    async def runs(self, dag_id: str, run_ids: Collection[str]) -> dict[str, Run]:
+        self.calls.append(("runs", f"{len(run_ids)}"))
+        return {run_id: self.dag_runs[dag_id, run_id] for run_id in run_ids if (dag_id, run_id) in self.dag_runs}
+
+    async def tasks(self, dag_id: str, run_ids: Collection[str]) -> dict[str, tuple[TaskState, ...]]:
+        self.calls.append(("tasks", f"{len(run_ids)}"))
+        return {run_id: self.task_states.get(run_id, ()) for run_id in run_ids}
+
+    async def clear(self, dag_id: str, run_id: str) -> None:
+        self.calls.append(("clear", run_id))
+        self.set_state(dag_id, run_id, "queued")
+
+    async def delete(self, dag_id: str, run_id: str) -> None:
+        self.calls.append(("delete", run_id))
+        self.dag_runs.pop((dag_id, run_id), None)
+
+    def set_state(self, dag_id: str, run_id: str, state: str) -> None:
+        run = self.dag_runs.get((dag_id, run_id), Run(run_id, state))
+        self.dag_runs[dag_id, run_id] = replace(run, state=state)
+
+    def count(self, call: str) -> int:
+        return sum(name == call for name, _ in self.calls)
