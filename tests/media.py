@@ -203,8 +203,9 @@ CLIPS: dict[str, Clip] = {
     ),
     "vp8": Clip(
         ".webm",
-        [*numbers(100), *tone(4), "-c:v", "libvpx", "-auto-alt-ref", "1", "-lag-in-frames", "16", "-b:v", "300k", "-g", "50",
-         "-deadline", "realtime", "-cpu-used", "8", "-c:a", "libopus", "-b:a", "48k"],
+        [*numbers(100, then="noise=alls=12:allf=t"), *tone(4), "-c:v", "libvpx", "-auto-alt-ref", "1",
+         "-lag-in-frames", "16", "-b:v", "300k", "-g", "50",
+         "-deadline", "good", "-cpu-used", "4", "-c:a", "libopus", "-b:a", "48k"],
         frames=100, encoders=("libvpx", "libopus"),
     ),
     "vp9": Clip(
@@ -315,7 +316,8 @@ CLIPS: dict[str, Clip] = {
     "languages": Clip(
         ".mp4",
         [*numbers(50), *tone(2), *tone(2, 880, then="aformat=channel_layouts=stereo"), "-map", "0:v", "-map", "1:a",
-         "-map", "2:a", "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=deu", "-metadata:s:a:1", "handler_name=Kommentar",
+         "-map", "2:a", "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=deu", "-metadata:s:a:1",
+         "handler_name=Kommentar",
          "-disposition:a:0", "0", "-disposition:a:1", "default", *X264, *AAC, *FAST],
         frames=50,
     ),
@@ -347,7 +349,7 @@ CLIPS: dict[str, Clip] = {
     ),
     "audio_only": Clip(".mp4", [*tone(2), *AAC, *FAST], frames=0, encoders=("aac",)),
     "unknown_audio": Clip(
-        ".mp4", ["-i", "{short}", *COPY, *FAST], frames=50, encoders=(), spoil=_replace(b"mp4a", b"zz0a"), spoil_key="zz0a"
+        ".mov", ["-i", "{quicktime}", *COPY], frames=100, encoders=(), spoil=_replace(b"sowt", b"zz0a"), spoil_key="zz0a"
     ),
     "unknown_audio_of_two": Clip(
         ".mov",

@@ -1,0 +1,102 @@
+"""Findings of truncation and damage, from what a container promises and what its packets are. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import Any
+
+from include.ffmpeg_ops.packets import StreamPackets
+from include.ffmpeg_ops.streams import rational
+
+__all__ = ["findings", "incomplete_packet", "sniff"]
+
+# Headers round and estimate; what is missing beyond this is missing.
+SLACK_SECONDS = Fraction(3, 4)
+SLACK_SHARE = Fraction(1, 100)
+
+_MAGIC = (
+    (4, (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"moof"), "MP4 or QuickTime"),
+    (0, (b"\x1a\x45\xdf\xa3",), "Matroska or WebM"),
+    (0, (b"FLV\x01",), "Flash video"),
+    (0, (b"RIFF",), "AVI"),
+    (0, (b"OggS",), "Ogg"),
+    (0, (b"\x00\x00\x01\xba",), "an MPEG program stream"),
+    (0, (b"\x30\x26\xb2\x75",), "ASF"),
+)
+
+
+def sniff(head: bytes) -> str | None:
+    """Return the name of the container that a file's first bytes announce, or None."""
+    for offset, magics, name in _MAGIC:
+        if head[offset:].startswith(magics):
+            return name
+    return "an MPEG transport stream" if _transport_packet(head) else None
+
+
+def _transport_packet(head: bytes) -> int | None:
+    """Return the packet size of a transport stream: plain, with time codes (M2TS) or with error correction; else None."""
+    for size, offset in ((188, 0), (192, 4), (204, 0)):
+        if head[offset::size][:3] == b"GGG":
+            return size
+    return None
+
+
+def incomplete_packet(head: bytes, size: int) -> tuple[str, ...]:
+    """Return the finding that a transport stream of ``size`` bytes ends within a packet: it was cut off."""
+    packet = _transport_packet(head)
+    return (f"The transport stream ends after {size % packet} of a packet's {packet} bytes.",) if packet and size % packet else ()
+
+
+def findings(document: Mapping[str, Any], packets: Mapping[int, StreamPackets], said: Iterable[str]) -> tuple[str, ...]:
+    """Return one sentence for each sign that the source is not whole; ``said`` are messages of the demuxer."""
+    # Parsers have no name in ffmpeg 5's messages.
+    found = [f'ffprobe reports "{message.removeprefix("NULL: ")}".' for message in dict.fromkeys(said)]
+    streams = [stream for stream in document["streams"] if stream["index"] in packets]
+    spans = {stream["index"]: _seconds(stream, packets[stream["index"]]) for stream in streams}
+    for stream in streams:
+        found += _of_stream(stream, packets[stream["index"]], spans[stream["index"]])
+    promised = _decimal(document["format"].get("duration"))
+    known = [span for span in spans.values() if span]
+    if promised and known:
+        last, first = max(end for _, end in known), min(start for start, _ in known)
+        found += _missing("the whole file", promised, last - min(first, Fraction(0)))
+    return tuple(found)
+
+
+def _of_stream(stream: Mapping[str, Any], packets: StreamPackets, span: tuple[Fraction, Fraction] | None) -> list[str]:
+    kind, index = stream.get("codec_type", "data"), stream["index"]
+    found = []
+    if packets.corrupt:
+        found.append(f"{packets.corrupt} packets of {kind} stream {index} are marked as corrupt.")
+    if kind not in ("video", "audio"):
+        return found
+    # Edit lists leave samples out, rightly.
+    counted = int(stream.get("nb_frames") or 0)
+    if counted > len(packets) and not any(packets.discarded) and span and _missing("", _duration(stream), span[1] - span[0]):
+        found.append(f"{kind.capitalize()} stream {index} has {len(packets)} of the {counted} packets that its header counts.")
+    if span:
+        found += _missing(f"{kind} stream {index}", _duration(stream), span[1] - span[0])
+    return found
+
+
+def _missing(what: str, promised: Fraction | None, present: Fraction) -> list[str]:
+    if not promised or promised - present <= max(SLACK_SECONDS, promised * SLACK_SHARE):
+        return []
+    return [f"The header promises {float(promised):.2f} s of {what}, but there are {float(present):.2f} s."]
+
+
+def _seconds(stream: Mapping[str, Any], packets: StreamPackets) -> tuple[Fraction, Fraction] | None:
+    time_base, span = rational(stream.get("time_base")), packets.span()
+    return (span[0] * time_base, span[1] * time_base) if time_base and span else None
+
+
+def _duration(stream: Mapping[str, Any]) -> Fraction | None:
+    return _decimal(stream.get("duration"))
+
+
+def _decimal(value: object) -> Fraction | None:
+    try:
+        return Fraction(str(value))
+    except ValueError:
+        return None

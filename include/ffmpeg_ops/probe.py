@@ -1,0 +1,290 @@
+"""Looks at a source: one ffprobe pass for its streams, one for its packets, and more only where packets do not tell.
+
+Everything that decides is in :mod:`streams`, :mod:`packets`, :mod:`rate` and :mod:`damage`; this module runs and joins.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+from include.errors import InputError, InputNotSupported, InvalidInputData, LimitExceeded, TimedOut
+from include.ffmpeg_ops import damage, packets, rate, runner, streams
+from include.ffmpeg_ops.models import AudioStream, DroppedStream, FrameIndex, MediaInfo, VideoStream
+from include.ffmpeg_ops.packets import Frame, StreamPackets
+from include.settings import Settings
+
+__all__ = ["probe"]
+
+logger = logging.getLogger(__name__)
+
+Document = Mapping[str, Any]
+
+# A bound for what is read and kept in memory: twelve hours at 60 fps with two audio streams have about 7 million packets.
+MAX_PACKETS = 10_000_000
+# Read speed below which something is wrong, bytes a second.
+SLOWEST_READ = 20 * 2**20
+SEEKABLE = ("mov", "matroska", "mpegts", "flv")
+
+
+def probe(
+    path: Path, *, settings: Settings, damage_policy: Literal["strict", "salvage"] = "strict"
+) -> tuple[MediaInfo, FrameIndex]:
+    """Return what ``path`` holds and every frame of its main video stream.
+
+    Raises :class:`InputNotSupported` for what is no media, or of a kind that we do not read; :class:`InvalidInputData` for
+    media without video and, under ``strict``, for damage; :class:`LimitExceeded` beyond the settings' limits. Under ``salvage``
+    the findings of damage are in :attr:`MediaInfo.damage`.
+    """
+    source = _Source(path, settings)
+    document = source.document()
+    _check_limits(document, settings)
+    chosen = streams.select(document["streams"])
+    table = source.packets()
+    found = damage.findings(document, table, source.said) + damage.incomplete_packet(source.head, source.size)
+    if found and damage_policy == "strict":
+        raise InvalidInputData(f"The source is damaged. {' '.join(found[:3])}")
+    video, index = _video(source, chosen.video, table)
+    audio, dropped = _audio(source, chosen.audio, table)
+    duration = _duration(video, audio)
+    if duration > settings.max_source_seconds:
+        raise _too_long(duration, settings)
+    info = MediaInfo(
+        format=document["format"]["format_name"],
+        size=source.size,
+        duration=duration,
+        bit_rate=round(source.size * 8 / duration),
+        video=video,
+        audio=audio,
+        dropped=tuple(sorted([*chosen.dropped, *dropped], key=lambda stream: stream.index)),
+        seekable=document["format"]["format_name"].startswith(SEEKABLE),
+        damage=found,
+    )
+    return info, index
+
+
+class _Source:
+    """A file and the ffprobe passes over it."""
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self._path = path.resolve()
+        self._settings = settings
+        self.container = ""
+        self.said: list[str] = []
+        self.size = self._path.stat().st_size
+        with self._path.open("rb") as file:
+            self.head = file.read(1024)
+
+    def document(self) -> Document:
+        """Return ffprobe's streams and format."""
+        if not self.size:
+            raise InvalidInputData("The source is empty.")
+        try:
+            text = self._run("-show_format", "-show_streams", "-of", "json")
+        except InputError as error:
+            raise self._refusal(error) from error
+        document: Document = json.loads(text)
+        if "format" not in document:
+            raise InvalidInputData("The source has no readable header.")
+        self.container = document["format"]["format_name"]
+        return document
+
+    def packets(self) -> dict[int, StreamPackets]:
+        """Return the packets of all streams."""
+        interval = f"%+#{MAX_PACKETS}"
+        table = packets.parse_packets(
+            self._run("-show_entries", packets.PACKET_ENTRIES, "-of", "csv=p=0", "-read_intervals", interval)
+        )
+        if sum(map(len, table.values())) >= MAX_PACKETS:
+            raise LimitExceeded(f"The source has more than {MAX_PACKETS} packets; split it.")
+        return table
+
+    def frames(self, stream: int, why: str, seconds: float) -> list[Frame]:
+        """Decode a video stream from end to end and return its frames."""
+        logger.info("Decoding the video once to index it: %s", why)
+        text = self._run(
+            *("-select_streams", str(stream)),
+            *("-show_entries", packets.FRAME_ENTRIES),
+            *("-of", "compact=p=0"),
+            timeout=300 + 4 * seconds,
+            listen=False,
+        )
+        return packets.parse_frames(text)
+
+    def field_order(self, stream: int) -> Literal["tt", "bb", "progressive"]:
+        """Ask the decoder whether the first frames are interlaced, where the container does not know."""
+        entries = "frame=interlaced_frame,top_field_first"
+        text = self._run(
+            *("-select_streams", str(stream)),
+            *("-show_entries", entries),
+            *("-of", "compact=p=0:nk=1"),
+            *("-read_intervals", "%+#50"),
+            listen=False,
+        )
+        flags = [line.split("|") for line in text.split()]
+        fields = [top for interlaced, top, *_ in (flag for flag in flags if len(flag) > 1) if interlaced == "1"]
+        if 2 * len(fields) <= len(flags):
+            return "progressive"
+        return "tt" if 2 * fields.count("1") > len(fields) else "bb"
+
+    def first_samples(self, count: int) -> dict[int, int]:
+        """Decode ``count`` packets of audio; return by stream the PTS of the first sample that is heard."""
+        text = self._run(
+            *("-select_streams", "a"),
+            *("-show_entries", "frame=stream_index,best_effort_timestamp"),
+            *("-of", "compact=p=0:nk=1"),
+            *("-read_intervals", f"%+#{count}"),
+            listen=False,
+        )
+        first: dict[int, int] = {}
+        for stream, pts in re.findall(r"^(\d+)\|(-?\d+)", text, re.MULTILINE):
+            first.setdefault(int(stream), int(pts))
+        return first
+
+    def _run(self, *options: str, timeout: float | None = None, listen: bool = True) -> str:
+        argv = ("ffprobe", *runner.input_options(), *options, "-i", f"file:{self._path}")
+        try:
+            done = runner.run(runner.Command(argv), timeout=timeout or 60 + self.size / SLOWEST_READ, settings=self._settings)
+        except TimedOut as error:
+            raise TimedOut("Probing the source took too long.") from error
+        if listen:
+            self.said += done.damage
+        return done.stdout
+
+    def _refusal(self, error: InputError) -> InputError:
+        container = damage.sniff(self.head)
+        if container is None or isinstance(error, InputNotSupported):
+            return InputNotSupported("The source is no media, or in a container that we do not read.")
+        return InvalidInputData(f"The source begins like {container} but cannot be read. {error.message}")
+
+
+def _check_limits(document: Document, settings: Settings) -> None:
+    if len(document["streams"]) > settings.max_source_streams:
+        raise LimitExceeded(
+            f"The source has {len(document['streams'])} streams; at most {settings.max_source_streams} are allowed "
+            "(MEDIA_MAX_SOURCE_STREAMS)."
+        )
+    for stream in document["streams"]:
+        pixels = int(stream.get("width") or 0) * int(stream.get("height") or 0)
+        if pixels > settings.max_source_pixels:
+            raise LimitExceeded(
+                f"The source's picture has {stream['width']}x{stream['height']} = {pixels} pixels; at most "
+                f"{settings.max_source_pixels} are allowed (MEDIA_MAX_SOURCE_PIXELS)."
+            )
+    try:
+        seconds = Fraction(document["format"].get("duration", "0"))
+    except ValueError:
+        return
+    if seconds > settings.max_source_seconds:
+        raise _too_long(seconds, settings)
+
+
+def _too_long(seconds: Fraction, settings: Settings) -> LimitExceeded:
+    return LimitExceeded(
+        f"The source lasts {float(seconds):.0f} s; at most {settings.max_source_seconds} s are allowed "
+        "(MEDIA_MAX_SOURCE_SECONDS)."
+    )
+
+
+def _video(source: _Source, stream: Document, table: Mapping[int, StreamPackets]) -> tuple[VideoStream, FrameIndex]:
+    number, codec = stream["index"], stream["codec_name"]
+    own, container = table.get(number), source.container
+    time_base = streams.rational(stream["time_base"])
+    if not own or not time_base:
+        raise InvalidInputData(f"The video (stream {number}) has no packets.")
+    order = stream.get("field_order") or "unknown"
+    if order == "unknown" and codec in {"h264", "mpeg2video", "mpeg4", "vc1", "dvvideo", "prores", "mjpeg"}:
+        order = source.field_order(number)
+    interlaced = order in {"tt", "bb", "tb", "bt"}
+    if why := packets.needs_frames(own, codec, interlaced, container):
+        span = own.span()
+        seconds = float((span[1] - span[0]) * time_base) if span else 3600.0
+        index = packets.index_frames(source.frames(number, why, seconds), own, time_base)
+    else:
+        index = packets.index_packets(own, time_base)
+    told = [streams.rational(stream.get(name)) for name in ("r_frame_rate", "avg_frame_rate")]
+    exact = rate.constant_rate(index.pts, time_base, index.end_pts - index.pts[-1], told)
+    count = len(index.pts)
+    duration = count / exact if exact else (index.end_pts - index.pts[0]) * time_base
+    shown = streams.picture(stream)
+    video = VideoStream(
+        index=number,
+        codec=codec,
+        profile=stream.get("profile"),
+        width=shown.width,
+        height=shown.height,
+        sar=shown.sar,
+        rotation=shown.rotation,
+        flipped=shown.flipped,
+        display_width=shown.display_width,
+        display_height=shown.display_height,
+        pix_fmt=stream.get("pix_fmt", "unknown"),
+        bit_depth=streams.bit_depth(stream),
+        interlaced=interlaced,
+        # ffprobe's tb and bt name the field that is coded first, then the one that is shown first.
+        top_field_first=order not in {"bb", "tb"},
+        color=streams.color(stream),
+        time_base=time_base,
+        frame_rate=exact or (count / duration).limit_denominator(1001),
+        constant_frame_rate=exact is not None,
+        start_pts=index.pts[0],
+        frames=count,
+        duration=duration,
+        bit_rate=round(own.bytes * 8 / duration),
+    )
+    return video, index
+
+
+def _audio(
+    source: _Source, chosen: tuple[Document, ...], table: Mapping[int, StreamPackets]
+) -> tuple[tuple[AudioStream, ...], list[DroppedStream]]:
+    dropped = [
+        DroppedStream(index=stream["index"], kind="audio", codec=stream["codec_name"], reason="it has no packets")
+        for stream in chosen
+        if not _span(stream, table)
+    ]
+    kept = [stream for stream in chosen if _span(stream, table)]
+    # Codecs start with samples that are not meant to be heard; only decoding tells how many.
+    heads = [table[stream["index"]].discarded for stream in kept]
+    leading = max((head.index(False) for head in heads if False in head), default=0)
+    first = source.first_samples((leading + 4) * len(kept)) if kept else {}
+    return tuple(_audio_stream(stream, table[stream["index"]], first.get(stream["index"])) for stream in kept), dropped
+
+
+def _span(stream: Document, table: Mapping[int, StreamPackets]) -> tuple[int, int] | None:
+    own = table.get(stream["index"])
+    return own.span() if own else None
+
+
+def _audio_stream(stream: Document, own: StreamPackets, first: int | None) -> AudioStream:
+    time_base, span, tags = streams.rational(stream["time_base"]), own.span(), stream.get("tags", {})
+    if not time_base or not span:
+        raise InvalidInputData(f"Audio stream {stream['index']} has no timestamps.")
+    start = span[0] if first is None else max(first, span[0])
+    duration = max(span[1] - start, 1) * time_base
+    layout = stream.get("channel_layout")
+    language = str(tags.get("language", "und")).lower()
+    return AudioStream(
+        index=stream["index"],
+        codec=stream["codec_name"],
+        channels=int(stream["channels"]),
+        # ffprobe 8 says "2 channels" where only their number is known.
+        layout=None if not layout or layout == "unknown" or re.fullmatch(r"\d+ channels.*", layout) else layout,
+        sample_rate=int(stream["sample_rate"]),
+        language=language if re.fullmatch(r"[a-z]{2,3}", language) and language != "und" else None,
+        title=tags.get("title") or None,
+        default=bool(stream.get("disposition", {}).get("default")),
+        start_time=start * time_base,
+        duration=duration,
+        bit_rate=round(own.bytes * 8 / duration),
+    )
+
+
+def _duration(video: VideoStream, audio: tuple[AudioStream, ...]) -> Fraction:
+    ends = [video.start_time + video.duration, *(stream.start_time + stream.duration for stream in audio)]
+    return max(ends) - min([video.start_time, *(stream.start_time for stream in audio)])
