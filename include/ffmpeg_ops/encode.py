@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import InputError, InvalidInputData
-from include.ffmpeg_ops import commands, runner, tonemap
+from include.ffmpeg_ops import commands, log, runner, tonemap
 from include.ffmpeg_ops.models import AudioTarget, AudioTask, VideoTask
 from include.ffmpeg_ops.runner import Command, Completed, Progress
 from include.settings import Settings
@@ -79,7 +79,7 @@ def _encode(command: Command, task: VideoTask, out_dir: Path, *, settings: Setti
         completed = runner.run(command, settings=settings, **run_kwargs)
     except InvalidInputData as error:
         return [error.message]
-    faults = list(completed.damage)
+    faults = list(log.damage(completed.log, after_seek=task.chunk.seek_pts is not None))
     for name, path in command.outputs.items():
         faults += _chunk_faults(name, task, _packets(path, settings))
     pictures = len(_thumbnails(out_dir))

@@ -14,7 +14,7 @@ from include.errors import (
     OutputNotSupported,
 )
 
-__all__ = ["LogLine", "damage", "failure", "hide_paths", "parse"]
+__all__ = ["LogLine", "damage", "failure", "hide_paths", "lost_output", "parse"]
 
 LEVELS = ("panic", "fatal", "error", "warning", "info", "verbose", "debug", "trace")
 
@@ -79,8 +79,23 @@ _DAMAGE_PLAIN = re.compile(
 )
 
 
-def damage(lines: Iterable[LogLine]) -> tuple[str, ...]:
-    """Return the distinct messages with which demuxers and decoders tell of damage in a source, in order."""
+# What decoders say of pictures before the first keyframe, where reading began between two. None of it stays without
+# consequence after the keyframe: the picture it is about is missing, which counting shows.
+_START_UP = re.compile(
+    r"non-existing [SP]PS|[SP]PS id out of range|decode_slice_header error|no frame!|co located POCs unavailable|"
+    r"reference picture missing during reorder|missing reference picture|mmco: unref short failure|illegal short term buffer|"
+    r"number of reference frames|frame num gap|Could not find ref with POC|constructing the frame RPS|"
+    r"Error (submitting packet to decoder|while decoding stream)|warning: first frame is no keyframe|"
+    r"Missing key ?frame|Not all references are available|Error parsing the packet header",
+    re.IGNORECASE,
+)
+
+
+def damage(lines: Iterable[LogLine], *, after_seek: bool = False) -> tuple[str, ...]:
+    """Return the distinct messages with which demuxers and decoders tell of damage in a source, in order.
+
+    ``after_seek`` leaves out those that starting between keyframes explains.
+    """
     found: dict[str, None] = {}
     for line in lines:
         if line.level not in LEVELS[:4] or any(_OURS.match(component) for component in line.components):
@@ -91,9 +106,17 @@ def damage(lines: Iterable[LogLine]) -> tuple[str, ...]:
             told = _DAMAGE_WARNING.search(line.message)
         else:
             told = None if _HARMLESS.search(line.message) else re.match("", line.message)
-        if told:
+        if told and not (after_seek and _START_UP.search(line.message)):
             found[f"{line.components[-1]}: {line.message}" if line.components else line.message] = None
     return tuple(found)
+
+
+_LOST_OUTPUT = re.compile(r"No space left on device|Error (writing trailer|closing file)")
+
+
+def lost_output(lines: Iterable[LogLine]) -> bool:
+    """Tell whether an output could not be written to its end, which ffmpeg 5 ends with status 0."""
+    return any(line.level in LEVELS[:3] and _LOST_OUTPUT.search(line.message) for line in lines)
 
 
 _FAILURES: tuple[tuple[re.Pattern[str], type[MediaError], str], ...] = tuple(
