@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 
 import httpx
 
@@ -28,18 +29,19 @@ class StackClient:
         # No proxy for the loopback, whatever the environment says.
         self.http = httpx.Client(base_url=stack.airflow_url, timeout=30, trust_env=False)
 
-    def log_in(self) -> None:
-        """Get a token; raises :class:`httpx.HTTPError`."""
+    def log_in(self) -> bool:
+        """Get a token; raises :class:`httpx.HTTPError` while there is none to have."""
         credentials = {"username": self._stack.admin_user, "password": self._stack.admin_password}
         answer = self.http.post("/auth/token", json=credentials).raise_for_status()
         self.http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return True
 
     def set_pool(self, slots: int) -> None:
         """Create the pool of work units, or give it ``slots`` slots."""
         pool = {"name": POOL, "slots": slots, "include_deferred": True, "description": "Media work units at once"}
         answer = self.http.post("/api/v2/pools", json=pool)
         if answer.status_code == httpx.codes.CONFLICT:
-            answer = self.http.patch(f"/api/v2/pools/{POOL}", json=pool | {"pool": POOL})
+            answer = self.http.patch(f"/api/v2/pools/{POOL}", json={"pool": POOL, "slots": slots, "include_deferred": True})
         answer.raise_for_status()
 
     def dags(self) -> set[str]:
@@ -55,7 +57,7 @@ class StackClient:
         """Tell for each of Airflow's components whether it gave a sign of life after ``moment``."""
         health = self.http.get("/api/v2/monitor/health").raise_for_status().json()
         beats = {name: (health.get(name) or {}).get(f"latest_{name}_heartbeat") for name in COMPONENTS}
-        return {name: bool(beat) and datetime.fromisoformat(beat) >= moment for name, beat in beats.items()}
+        return {name: beat is not None and datetime.fromisoformat(beat) >= moment for name, beat in beats.items()}
 
 
 def wait_until_ready(
@@ -77,11 +79,11 @@ def wait_until_ready(
     say("moto answers")
     client = StackClient(stack)
     with client.http:
-        _wait("api-server", lambda: client.log_in() is None, supervisor, stack, deadline)
+        _wait("api-server", client.log_in, supervisor, stack, deadline)
         client.set_pool(settings.unit_slots)
         say("api-server answers")
         for name in COMPONENTS:
-            _wait(name.replace("_", "-"), lambda name=name: client.alive_since(started)[name], supervisor, stack, deadline)
+            _wait(name.replace("_", "-"), partial(_is_alive, client, name, started), supervisor, stack, deadline)
             say(f"{name.replace('_', '-')} is alive")
         expected = {path.stem for path in (ROOT / "dags").glob("[!_]*.py")}
 
@@ -92,6 +94,10 @@ def wait_until_ready(
 
         _wait("dag-processor", parsed, supervisor, stack, deadline)
         say(f"{len(expected)} DAGs are parsed")
+
+
+def _is_alive(client: StackClient, name: str, started: datetime) -> bool:
+    return client.alive_since(started)[name]
 
 
 def _wait(name: str, ready: Callable[[], bool], supervisor: subprocess.Popen[bytes], stack: Stack, deadline: float) -> None:

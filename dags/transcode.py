@@ -1,0 +1,58 @@
+"""One video to one output: the workflow that every contract compiles to."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG
+
+from include.orchestration import params, transcode
+from include.orchestration.operators.work_unit import WorkUnitOperator
+from include.orchestration.report import ReportOperator
+from include.settings import get_settings
+from include.worker.models import TranscodeRequest
+
+DOC = """
+### One video to an HLS ladder or an MP4
+
+`plan` probes the source and cuts its timeline at frames. `encode` runs once per chunk, all renditions from one decode, and once
+for all audio (index 0). `finish` joins, verifies and publishes: the object that clients look for is written last. `report` always
+runs, writes `outcome.json` and fails when the run has failed.
+
+**To run it again** clear the failed tasks: units that are done are recognised and not encoded again.
+**By hand**: each task's log begins with the command that runs its unit outside Airflow.
+**Work documents** are in `<MEDIA_WORK_PREFIX>jobs/<job id>/` of the request's bucket.
+"""
+
+settings = get_settings()
+
+with DAG(
+    "transcode",
+    description="One video to an HLS ladder or an MP4",
+    doc_md=DOC,
+    schedule=None,
+    params=params.form(TranscodeRequest, exclude={"client"}),
+    tags=["media"],
+    default_args={
+        "owner": "reelflow",
+        "retries": 2,
+        "retry_delay": timedelta(seconds=5),
+        # Later tasks first: runs are finished before new ones are begun.
+        "weight_rule": "upstream",
+    },
+    max_active_runs=16,
+    # Units are bounded by their pool; the DAG's own bound would let idle runs block busy ones.
+    max_active_tasks=settings.max_units + 2,
+    is_paused_upon_creation=False,
+    render_template_as_native_obj=False,
+):
+    plan = WorkUnitOperator(task_id="plan", unit=transcode.plan_unit)
+    encode = WorkUnitOperator.partial(
+        task_id="encode",
+        pool="media_units",
+        map_index_template="{{ task.unit['label'] }}",
+        max_active_tis_per_dagrun=settings.unit_slots,
+    ).expand(unit=plan.output)
+    finish = WorkUnitOperator(task_id="finish", unit=transcode.finish_unit)
+    report = ReportOperator(task_id="report", work=["plan", "encode", "finish"], trigger_rule="all_done")
+    plan >> encode >> finish >> report

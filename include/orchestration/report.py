@@ -1,0 +1,79 @@
+"""The last task of a run: says what became of it, in the job's folder and as the run's state."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.definitions.context import Context
+from airflow.sdk.exceptions import AirflowFailException
+
+from include.errors import Cancelled, InternalError
+from include.orchestration.operators.work_unit import ERROR_KEY, METRICS_KEY
+from include.orchestration.transcode import job_of
+from include.worker.models import Outcome
+
+__all__ = ["ReportOperator", "first_error", "summed"]
+
+logger = logging.getLogger(__name__)
+
+SUMMED = ("frames", "wall_seconds", "cpu_seconds", "bytes_read", "bytes_written")
+
+
+class ReportOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped here
+    """Write ``outcome.json`` and fail when the run has failed.
+
+    :param work: the tasks to report on, in order; the last one publishes, so its success is the run's.
+    """
+
+    def __init__(self, *, work: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.work = list(work)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the outcome as a document; raises :class:`AirflowFailException` with the first error of a failed run."""
+        ti, run = context["ti"], context["dag_run"]
+        states = ti.get_task_states(dag_id=self.dag_id, task_ids=self.work, run_ids=[ti.run_id]).get(ti.run_id, {})
+        done = states.get(self.work[-1]) == "success"
+        pulled = {key: ti.xcom_pull(task_ids=self.work, key=key) or [] for key in (ERROR_KEY, METRICS_KEY)}
+        error = None if done else first_error(pulled[ERROR_KEY], states)
+        outcome = Outcome(
+            state="done" if done else "failed",
+            error=error,
+            run_id=run.run_id,
+            finished_at=datetime.now(timezone.utc).replace(microsecond=0),
+            metrics=summed(pulled[METRICS_KEY]) | {"run_seconds": _seconds_since(run.start_date)},
+        )
+        job = job_of(dict(context["params"]) | (run.conf or {}))
+        if job is None:
+            logger.warning("The parameters name no job folder, so the outcome is only shown here.")
+        else:
+            job.write_outcome(outcome)
+        logger.info("%s", outcome.model_dump_json(indent=1))
+        if error:
+            raise AirflowFailException(f"{error['code']}: {error['message']}")
+        return outcome.model_dump(mode="json")
+
+
+def first_error(errors: Iterable[Mapping[str, Any] | None], states: Mapping[str, str]) -> dict[str, Any]:
+    """Return the error that made the run fail: the earliest that is no mere consequence of another one."""
+    found = sorted((error for error in errors if error), key=lambda error: (error["code"] == Cancelled.code, error["at"]))
+    if found:
+        return {name: found[0][name] for name in ("code", "message", "retryable")}
+    failed = next((name for name, state in states.items() if state == "failed"), "a task")
+    message = f"{failed} ended without a reason: it was killed, or failed by a user. Its log in Airflow may tell more."
+    return InternalError(message).to_document()
+
+
+def summed(metrics: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """Return the totals over units of what can be added up, with the number of units and of those that were reused."""
+    units = [unit for unit in metrics if unit]
+    totals = {name: round(sum(unit.get(name) or 0 for unit in units), 3) for name in SUMMED}
+    return totals | {"units": len(units), "reused": sum(bool(unit.get("reused")) for unit in units)}
+
+
+def _seconds_since(start: datetime | None) -> float | None:
+    return round((datetime.now(timezone.utc) - start).total_seconds(), 1) if start else None

@@ -1,0 +1,58 @@
+"""The first and the last unit of a transcode run, made from the run's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.definitions.context import Context
+from pydantic import ValidationError
+
+from include.errors import NotFound
+from include.orchestration.override import job_for, overridden
+from include.orchestration.params import read
+from include.settings import get_settings
+from include.worker.models import TranscodeRequest
+
+if TYPE_CHECKING:
+    from include.worker.job import Job
+
+__all__ = ["finish_unit", "job_of", "plan_unit", "request_of"]
+
+
+def plan_unit(context: Context) -> str:
+    """Write the unit that plans the run and return its URI; raises :class:`ParameterError` for wrong parameters."""
+    from include.worker import job as jobs  # noqa: PLC0415  brings boto3
+
+    request = request_of(context)
+    job = job_for(request)
+    if not job.store.bucket_exists(request.bucket):
+        raise NotFound(f"bucket: there is no bucket {request.bucket!r}.")
+    job.write_request(request)
+    unit = jobs.plan_unit(request)
+    job.write_unit(unit)
+    return job.unit_uri(unit.id)
+
+
+def finish_unit(context: Context) -> str:
+    """Return the URI of the unit that assembles and publishes; the plan has written it."""
+    return job_for(request_of(context)).unit_uri("finish")
+
+
+def request_of(context: Context) -> TranscodeRequest:
+    """Return what the run is to do: its parameters, checked, or what overrides them."""
+    request = read(TranscodeRequest, context)
+    if not get_settings().allows_bucket(request.bucket):
+        raise NotFound(f"bucket: {request.bucket!r} is not one that requests may name (MEDIA_BUCKET, MEDIA_BUCKETS).")
+    run = context["dag_run"]
+    return overridden(request, run.conf or {}) if run.run_id == request.run_id else request
+
+
+def job_of(parameters: Mapping[str, Any]) -> Job | None:
+    """Return the job that ``parameters`` name, even where others of them are wrong; ``None`` where they name none."""
+    known = {name: parameters[name] for name in ("bucket", "folder", "name", "container") if parameters.get(name)}
+    try:
+        request = TranscodeRequest.model_validate({"source_key": "unknown"} | known)
+    except ValidationError:
+        return None
+    return job_for(request) if get_settings().allows_bucket(request.bucket) else None
