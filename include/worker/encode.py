@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import InternalError
+from include.ffmpeg_ops.models import VideoTask
 from include.media_store.models import ObjectRef
 from include.worker.bench import Bench
 from include.worker.models import AudioUnitTask, Output, UnitResult, VideoUnitTask, WorkUnit
@@ -60,7 +61,7 @@ class VideoWork(_EncodeWork):
     """Encodes one chunk in all its rungs."""
 
     def run(self) -> Made:
-        """Encode, verify, measure quality, upload; metrics hold frames, frames per second and quality by rung."""
+        """Encode, verify, measure quality, upload; metrics hold frames (and those lost in salvage), fps and quality by rung."""
         assert isinstance(self._unit.task, VideoUnitTask)  # noqa: S101 - chosen by this very type
         task = self._unit.task.video
         bench = self._bench
@@ -74,13 +75,21 @@ class VideoWork(_EncodeWork):
                 **bench.run_arguments(),
             )
         with bench.phase("verify"):
-            bench.media.verify_chunk(task, files)
-        metrics: dict[str, Any] = {"frames": task.chunk.frames}
-        metrics["fps"] = round(task.chunk.frames / max(bench.phases["encode"]["wall_seconds"], 1e-3), 2)
+            bench.media.verify_chunk(task, files, **bench.run_arguments())
+        frames = self._frames(task, files)
+        metrics: dict[str, Any] = {"frames": frames, "frames_missing": task.chunk.frames - frames}
+        metrics["fps"] = round(frames / max(bench.phases["encode"]["wall_seconds"], 1e-3), 2)
         if task.measure_quality:
             with bench.phase("quality"):
                 metrics["quality"] = bench.media.measure(source, task, files, **bench.run_arguments())
         return Made(self._upload(files), metrics=metrics)
+
+    def _frames(self, task: VideoTask, files: Mapping[str, Path]) -> int:
+        # Under the strict policy a chunk with another count has failed already.
+        if task.damage_policy == "strict":
+            return task.chunk.frames
+        first = task.rungs[0].name
+        return int(self._bench.media.count_frames(first, files[first], self._bench.scratch, **self._bench.run_arguments()))
 
 
 class AudioWork(_EncodeWork):

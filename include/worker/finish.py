@@ -60,7 +60,8 @@ class FinishWork:
             else:
                 package = bench.media.package_mp4(plan, parts, audio, out_dir, request.name, **arguments)
         with bench.phase("verify"):
-            facts = bench.media.verify_package(plan, package, out_dir)
+            salvaged = _salvaged(results)
+            facts = bench.media.verify_package(plan, package, out_dir, actual_frames=salvaged, **bench.run_arguments())
         sizes = {file: (out_dir / file).stat().st_size for file in package.files}
         report = render_report(
             request=request,
@@ -88,7 +89,7 @@ class FinishWork:
             "units": {unit.id: unit.fingerprint for unit in self._units},
             "files": len(outputs),
             "bytes": sum(sizes.values()),
-            "frames": plan.info.video.frames,
+            "frames": sum(salvaged) if salvaged else plan.info.video.frames,
             "seconds": round(float(plan.info.duration), 3),
             "quality": weighted_quality(results),
             "costs": report["costs"],
@@ -160,6 +161,12 @@ class FinishWork:
                     self._bench.store.delete(ref.bucket, ref.key)
             except StorageError as error:
                 logger.warning("%s, of an earlier package, stays: %s", ref.uri, error)
+
+
+def _salvaged(results: list[UnitResult]) -> list[int] | None:
+    """Return the frames of each chunk where some are missing, else ``None``."""
+    chunks = [result.metrics for result in results if result.unit_id != "audio"]
+    return [int(metrics["frames"]) for metrics in chunks] if any(metrics.get("frames_missing") for metrics in chunks) else None
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -48,6 +48,8 @@ class PlanWork:
         self._source = self._look_up()
         name = self._request.profile or _PROFILES[self._request.container]
         self._profile = bench.media.load_profile(name)
+        if self._profile.container != self._request.container:
+            raise ParameterError(f"The profile {name} makes {self._profile.container}, not {self._request.container}.")
         self._unit = unit.model_copy(update={"source": self._source})
         decided_by = [
             self._unit.fingerprint,

@@ -56,7 +56,7 @@ def render_report(
         "destination": {"bucket": request.bucket, "key": request.destination_key},
         "container": plan.container,
         "profile": plan.profile,
-        "frames": plan.info.video.frames,
+        "frames": sum(int(result.metrics.get("frames", 0)) for result in results),
         "seconds": round(seconds, 3),
         "chunks": len(plan.chunks),
         "renditions": renditions,
