@@ -46,13 +46,13 @@ with DAG(
     is_paused_upon_creation=False,
     render_template_as_native_obj=False,
 ):
-    plan = WorkUnitOperator(task_id="plan", unit=transcode.plan_unit)
+    plan = WorkUnitOperator(task_id="plan", make_unit=transcode.plan_unit)
     encode = WorkUnitOperator.partial(
         task_id="encode",
         pool="media_units",
         map_index_template="{{ task.unit['label'] }}",
         max_active_tis_per_dagrun=settings.unit_slots,
     ).expand(unit=plan.output)
-    finish = WorkUnitOperator(task_id="finish", unit=transcode.finish_unit)
+    finish = WorkUnitOperator(task_id="finish", make_unit=transcode.finish_unit)
     report = ReportOperator(task_id="report", work=["plan", "encode", "finish"], trigger_rule="all_done")
     plan >> encode >> finish >> report

@@ -20,7 +20,7 @@ __all__ = ["ReportOperator", "first_error", "summed"]
 
 logger = logging.getLogger(__name__)
 
-SUMMED = ("frames", "wall_seconds", "cpu_seconds", "bytes_read", "bytes_written")
+SUMMED = ("wall_seconds", "cpu_seconds", "bytes_read", "bytes_written")
 
 
 class ReportOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped here
@@ -69,10 +69,12 @@ def first_error(errors: Iterable[Mapping[str, Any] | None], states: Mapping[str,
 
 
 def summed(metrics: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
-    """Return the totals over units of what can be added up, with the number of units and of those that were reused."""
+    """Return the totals over units of what can be added up, their number, how many were reused, and the source's frames."""
     units = [unit for unit in metrics if unit]
     totals = {name: round(sum(unit.get(name) or 0 for unit in units), 3) for name in SUMMED}
-    return totals | {"units": len(units), "reused": sum(bool(unit.get("reused")) for unit in units)}
+    # The plan and the last unit count all frames, the units between them their own.
+    frames = max((unit.get("frames") or 0 for unit in units), default=0)
+    return totals | {"frames": frames, "units": len(units), "reused": sum(bool(unit.get("reused")) for unit in units)}
 
 
 def _seconds_since(start: datetime | None) -> float | None:

@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, AirflowTaskTimeout
 
-from include.errors import Cancelled, MediaError, TimedOut
+from include.errors import Cancelled, InternalError, MediaError, TimedOut
 from include.media_store.models import object_uri, parse_uri
 from include.orchestration.backends.base import Document, WorkBackend
 from include.orchestration.backends.local import LocalBackend
@@ -32,8 +32,8 @@ LOG_SECONDS = 10.0
 class WorkUnitOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped here
     """Runs a work unit on a backend, shows its progress and raises its error.
 
-    :param unit: a planned unit, ``{"bucket", "key", "label", …}``, or a function that gets the context, writes the unit's
-        document and returns its URI.
+    :param unit: a planned unit: ``{"bucket", "key", "label", …}``.
+    :param make_unit: instead of ``unit``: gets the context, writes the unit's document and returns its URI.
 
     While it runs, the task state store holds ``progress``: ``{"done", "total", "unit", "fps"?, "phase"?}``. Returns, for a unit
     that plans, the list of planned units, one mapped task each. The XComs ``metrics`` and ``error`` serve the report.
@@ -43,7 +43,9 @@ class WorkUnitOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untype
     template_fields: Sequence[str] = ("unit",)
     ui_color: ClassVar[str] = "#d7ecf5"
 
-    def __init__(self, *, unit: Mapping[str, Any] | Callable[[Context], str], **kwargs: Any) -> None:
+    def __init__(
+        self, *, unit: Mapping[str, Any] | None = None, make_unit: Callable[[Context], str] | None = None, **kwargs: Any
+    ) -> None:
         settings = get_settings()
         kwargs.setdefault("retries", settings.unit_attempts - 1)
         kwargs.setdefault("retry_delay", timedelta(seconds=5))
@@ -51,6 +53,7 @@ class WorkUnitOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untype
         kwargs.setdefault("execution_timeout", timedelta(seconds=settings.unit_timeout_seconds))
         super().__init__(**kwargs)
         self.unit = unit
+        self.make_unit = make_unit
         self._backend: WorkBackend | None = None
 
     def make_backend(self) -> WorkBackend:
@@ -62,11 +65,16 @@ class WorkUnitOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untype
         ti = context["ti"]
         try:
             self._refuse_in_vain(ti)
-            uri = self.unit(context) if callable(self.unit) else object_uri(self.unit["bucket"], self.unit["key"])
+            uri = self._uri(context)
             result = self._run(uri, context)
         except MediaError as error:
-            final = not error.retryable or ti.try_number > ti.max_tries
-            ti.xcom_push(ERROR_KEY, error.to_document() | {"map_index": ti.map_index, "final": final, "at": time.time()})
+            self._tell(ti, error, final=not error.retryable or ti.try_number > ti.max_tries)
+            raise
+        except AirflowFailException:
+            raise
+        except Exception as error:
+            unexpected = InternalError(f"{self.task_id} failed unexpectedly ({type(error).__name__}); its log tells more.")
+            self._tell(ti, unexpected, final=ti.try_number > ti.max_tries)
             raise
         metrics = {name: value for name, value in result.get("metrics", {}).items() if isinstance(value, (int, float, str))}
         ti.xcom_push(METRICS_KEY, metrics | {"reused": bool(result.get("reused"))})
@@ -77,6 +85,18 @@ class WorkUnitOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untype
         """End the unit when the task is stopped from outside."""
         if self._backend is not None:
             self._backend.cancel()
+
+    def _uri(self, context: Context) -> str:
+        if self.make_unit is not None:
+            return self.make_unit(context)
+        if self.unit is None:
+            raise ValueError("one of unit and make_unit must be given")
+        return object_uri(self.unit["bucket"], self.unit["key"])
+
+    @staticmethod
+    def _tell(ti: Any, error: MediaError, *, final: bool) -> None:
+        """Keep the error for the report and for the other units of the run."""
+        ti.xcom_push(ERROR_KEY, error.to_document() | {"map_index": ti.map_index, "final": final, "at": time.time()})
 
     def _run(self, uri: str, context: Context) -> Document:
         logger.info("Running %s (by hand: python -m include.worker run %s)", uri, uri)
@@ -107,8 +127,7 @@ class WorkUnitOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untype
         for error in errors:
             if error["map_index"] != ti.map_index and states.get(f"{self.task_id}_{error['map_index']}") == "failed":
                 reason = f"Not started: unit {error['map_index']} has failed for good ({error['code']}: {error['message']})"
-                document = Cancelled(reason).to_document() | {"map_index": ti.map_index, "final": True, "at": time.time()}
-                ti.xcom_push(ERROR_KEY, document)
+                self._tell(ti, Cancelled(reason), final=True)
                 raise AirflowFailException(reason)
 
 
