@@ -41,7 +41,9 @@ class InProcessGateway:
         self._token = token or mint_token
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._readers = asyncio.Semaphore(_AT_ONCE)
+        # SQLite has one writer; the others would poll for their turn, each in a thread of the server.
+        self._writer = asyncio.Semaphore(1)
 
     async def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str | None = None) -> bool:
         """Create a run; ``False`` where there is one of that id already."""
@@ -104,7 +106,8 @@ class InProcessGateway:
         if self._client is None:
             transport = self._transport or httpx.ASGITransport(app=airflow_app(), raise_app_exceptions=False)
             self._client = httpx.AsyncClient(transport=transport, base_url="http://localhost/api/v2", trust_env=False, timeout=60)
-        async with self._slots:
+        reads = method == "GET" or path.endswith("/list")
+        async with self._readers if reads else self._writer:
             for attempt in range(1, _ATTEMPTS + 1):
                 headers = {"Authorization": f"Bearer {self._token(self._user)}"}
                 try:

@@ -125,6 +125,7 @@ def _by_job(read: Callable[[TranscodeRequest], Value], requests: list[TranscodeR
 
 def _reason(outcome: Outcome | None, run: Run) -> str:
     # An earlier attempt's outcome says nothing of an attempt that was killed before it could write its own.
-    is_of_this_attempt = outcome is not None and (run.start_date is None or outcome.finished_at >= run.start_date)
-    message = outcome.error.get("message") if outcome is not None and outcome.error and is_of_this_attempt else None
-    return str(message) if message else _UNKNOWN.format(run_id=run.run_id)
+    started = run.start_date and run.start_date.replace(microsecond=0)
+    if outcome and outcome.error and outcome.error.get("message") and (started is None or outcome.finished_at >= started):
+        return str(outcome.error["message"])
+    return _UNKNOWN.format(run_id=run.run_id)

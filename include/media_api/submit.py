@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from anyio.to_thread import run_sync
 
@@ -14,6 +15,7 @@ from include.media_api.gateway import AirflowGateway
 from include.media_api.submission import TRANSCODE_DAG, Submission
 from include.media_store.objects import ObjectStore
 from include.settings import Settings
+from include.worker.job import Job
 from include.worker.models import TranscodeRequest
 from include.worker.video_transcode import existing_keys
 
@@ -30,8 +32,9 @@ class Submitter:
         self._settings = settings
         self._store = store
         self._gateway = gateway
-        # Two clears of one run at a time would end the tasks that the first has started.
-        self._restarting = asyncio.Lock()
+        # By run id: who comes second finds the run that the first has started. (Between processes Airflow's own check of
+        # run ids decides.) Two clears of one run would end tasks that the first has started.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def submit(self, submission: Submission) -> None:
         """Keep the submission and see that every pending video has a run, or will have; nothing pending, no run."""
@@ -44,23 +47,29 @@ class Submitter:
         else:
             conf = submission.pending[0].model_dump(mode="json")
         note = f"{request.contentprovider or submission.client}: {request.src} to {request.dst} ({request.type})"
-        run = (submission.dag_id, submission.run_id, conf, note)
-        if not await self._gateway.trigger(*run):
-            await self._join(submission, *run)
+        async with self._locks.setdefault(submission.run_id, asyncio.Lock()):
+            await self._ensure_run(submission, conf, note)
 
-    async def _join(self, submission: Submission, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str) -> None:
-        """Start a run again if it has finished and left something undone, such as after a failure."""
-        async with self._restarting:
-            run = (await self._gateway.runs(dag_id, [run_id])).get(run_id)
-            if run is not None:
-                if not run.is_finished or not await self._undone(submission):
-                    return
-                if _work(run.conf) == _work(conf):
-                    await self._gateway.clear(dag_id, run_id)
-                    return
-                # A cleared run keeps its conf, which is not what is asked for now.
-                await self._gateway.delete(dag_id, run_id)
-            await self._gateway.trigger(dag_id, run_id, conf, note)
+    async def _ensure_run(self, submission: Submission, conf: Mapping[str, Any], note: str) -> None:
+        """Start the run, or start it again if it has finished and left something undone, such as after a failure."""
+        gateway, dag_id, run_id = self._gateway, submission.dag_id, submission.run_id
+        run = (await gateway.runs(dag_id, [run_id])).get(run_id)
+        if run is not None:
+            if not run.is_finished or not await self._undone(submission):
+                return
+            if dag_id == TRANSCODE_DAG:
+                await run_sync(self._withdraw_override, submission.pending[0])
+            if _work(run.conf) == _work(conf):
+                await gateway.clear(dag_id, run_id)
+                return
+            # A cleared run keeps its conf, which is not what is asked for now.
+            await gateway.delete(dag_id, run_id)
+        await gateway.trigger(dag_id, run_id, conf, note)
+
+    def _withdraw_override(self, request: TranscodeRequest) -> None:
+        # A dispatcher leaves one where it restarts a run for another request: the run would do that instead of its conf.
+        job = Job.of(self._store, self._settings, request)
+        self._store.delete(job.bucket, f"{job.prefix}override.json")
 
     async def _undone(self, submission: Submission) -> set[str]:
         """Return the destinations that neither exist nor are in the making."""

@@ -21,6 +21,7 @@ from tests.media_api.fakes import FakeAirflow, MemoryStore
 SUBMIT = "/prod/videoTranscode"
 OTHER = {"x-api-key": KEYS["other"]}
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+STARTED = NOW + timedelta(microseconds=900_000)
 
 
 def post(client: TestClient, **changes: Any) -> dict[str, Any]:
@@ -199,6 +200,18 @@ def test_a_finished_run_whose_output_was_removed_starts_again(
     assert ("clear", run_id) in airflow.calls
 
 
+def test_a_run_that_starts_again_forgets_what_a_dispatcher_made_it_do_instead(
+    client: TestClient, store: MemoryStore, settings: Any, airflow: FakeAirflow
+) -> None:
+    store.add("in/a.mp4")
+    run_id = post(client, src="in/a.mp4")["run_id"]
+    airflow.set_state("transcode", run_id, "failed")
+    override = f"{Job.of(store, settings, child()).prefix}override.json"
+    store.add(override)
+    post(client, src="in/a.mp4")
+    assert override not in store.objects["media"]
+
+
 @pytest.mark.parametrize("changes", [{"v_bitrate": 1}, {"src": "in2/a.mp4"}], ids=str)
 def test_a_failed_run_of_another_request_makes_way(
     client: TestClient, store: MemoryStore, airflow: FakeAirflow, changes: dict[str, Any]
@@ -237,13 +250,13 @@ def test_the_dispatcher_starts_again_only_where_something_is_undone(
             airflow.set_state("transcode", child(video["dst"]).run_id, state.partition("+")[0])
     if states[0] == "success+output":
         # It appears between the listing and the run's being looked at: the same pending set, so the same run.
-        original = airflow.trigger
+        original = airflow.runs
 
-        async def trigger(*arguments: Any) -> bool:
+        async def runs(*arguments: Any) -> dict[str, Run]:
             store.add("out/a_t1/a.m3u8")
             return await original(*arguments)
 
-        airflow.trigger = trigger  # type: ignore[method-assign]
+        airflow.runs = runs  # type: ignore[method-assign]
     assert post(client)["run_id"] == first["run_id"]
     assert (airflow.count("clear") == 1) is restarted
 
@@ -339,14 +352,14 @@ def test_a_failed_video_says_why(client: TestClient, store: MemoryStore, setting
     answer = post(client, src=src)
     airflow.set_state("video_transcode", answer["run_id"], "success")
     run_id = child().run_id
-    airflow.dag_runs["transcode", run_id] = Run(run_id, "failed", {}, NOW)
+    airflow.dag_runs["transcode", run_id] = Run(run_id, "failed", {}, STARTED)
     (video,) = status(client, answer)
     assert (video["status"], video["progress"]) == ("failed", 0)
     assert run_id in video["error"]
     job = Job.of(store, settings, child())
     job.write_outcome(outcome(NOW - timedelta(seconds=1), "An earlier attempt's."))
     assert run_id in status(client, answer)[0]["error"]
-    job.write_outcome(outcome(NOW + timedelta(seconds=1)))
+    job.write_outcome(outcome(NOW))
     assert status(client, answer)[0]["error"] == "Damaged at 3 s."
 
 
