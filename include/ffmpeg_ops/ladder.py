@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import lru_cache
 from math import floor
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -100,11 +101,11 @@ def parse_profile(name: str, text: str) -> Profile:
     except yaml.YAMLError as error:
         raise ParameterError(f"The encoding profile {name} is no YAML: {error}.") from error
     except ValidationError as error:
-        raise ParameterError(f"The encoding profile {name} is wrong: {'; '.join(map(_sentence, error.errors()))}.") from error
+        # One at a time: pydantic reports an error of a list's item once more as an error of the list.
+        raise ParameterError(f"The encoding profile {name} is wrong: {_sentence(error.errors()[0])}.") from error
 
 
-def _sentence(error: object) -> str:
-    assert isinstance(error, dict)  # noqa: S101 - pydantic's error details
+def _sentence(error: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"the field {where} is unknown"

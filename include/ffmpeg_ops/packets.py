@@ -94,9 +94,11 @@ def needs_frames(packets: StreamPackets, codec: str, interlaced: bool, container
     """Tell why the packets do not say what frames there are, so that the stream must be decoded to know; None if they do."""
     shown = [pts for pts, discarded in zip(packets.pts, packets.discarded, strict=True) if not discarded]
     first = packets.pts[0]
+    decoded = [dts for dts, discarded in zip(packets.dts, packets.discarded, strict=True) if dts is not None and not discarded]
     reasons = {
         "packets have no presentation times": None in shown,
         "packets share presentation times": len(set(shown)) < len(shown),
+        "time goes back": any(after < before for before, after in pairwise(decoded)),
         "VP8 has packets that show nothing": codec == "vp8",
         "packets may be single fields": interlaced and codec in {"h264", "vc1"} and not container.startswith(("mov", "matroska")),
         "the stream starts between keyframes": not packets.key[0],

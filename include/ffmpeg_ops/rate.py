@@ -25,7 +25,9 @@ def constant_rate(
     Some tick or a millisecond of rounding is allowed for, but never more than a quarter of a frame. ``told`` are rates that
     the container claims, most trusted first; ``duration`` is the last frame's, the only hint for a single frame.
     """
-    fits = [(rate, _spread(pts, time_base, rate)) for rate in _candidates(pts, time_base, duration, told)]
+    if len(pts) == 1:
+        pts = [pts[0], pts[0] + duration]
+    fits = [(rate, _spread(pts, time_base, rate)) for rate in _candidates(pts, time_base, told)]
     allowed = [(rate, spread) for rate, spread in fits if spread <= _tolerance(time_base, rate)]
     exact = [rate for rate, spread in allowed if spread == 0]
     return next(iter(exact or [rate for rate, _ in allowed]), None)
@@ -35,9 +37,9 @@ def _tolerance(time_base: Fraction, rate: Fraction) -> Fraction:
     return min(max(time_base, MILLISECOND) * Fraction(21, 20), 1 / (4 * rate))
 
 
-def _candidates(pts: Sequence[int], time_base: Fraction, duration: int, told: Iterable[Fraction | None]) -> Iterator[Fraction]:
-    span = (pts[-1] - pts[0]) * time_base if len(pts) > 1 else duration * time_base
-    average = max(1, len(pts) - 1) / span
+def _candidates(pts: Sequence[int], time_base: Fraction, told: Iterable[Fraction | None]) -> Iterator[Fraction]:
+    span = (pts[-1] - pts[0]) * time_base
+    average = (len(pts) - 1) / span
     # One tick more or less over the whole stream: every other rate is out from the start.
     slack = 2 * max(time_base, MILLISECOND) / span
     computed = [average.limit_denominator(1), average.limit_denominator(1001), average]

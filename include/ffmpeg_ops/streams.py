@@ -173,13 +173,12 @@ def color(stream: Document) -> Color:
     return Color(range=range_, matrix=tag("color_space"), primaries=tag("color_primaries"), transfer=tag("color_transfer"))
 
 
-_DEPTHS = re.compile(r"^(?:p[024]|y[24]|x[yv]\w*?|xyz|nv[24]0?|gray|ya|x2rgb|x2bgr|\w*p)(9|1[0246])(?:le|be|\D|$)")
+_DEPTH = re.compile(r"^(?:p[024]|y[24]|nv[24]|x2rgb|x2bgr|xyz|gray|ya|\w*p)(9|1[0246])(?:le|be|$)")
+_DEEP = {"nv20": 10, "xv30": 10, "xv36": 12, "xv48": 16, "rgb48": 16, "bgr48": 16, "rgba64": 16, "bgra64": 16, "ayuv64": 16}
 
 
 def bit_depth(stream: Document) -> int:
     """Return the bits per component from the pixel format's name: 8 unless it says more."""
     pix_fmt = str(stream.get("pix_fmt", ""))
-    if pix_fmt.startswith(("rgb48", "bgr48", "rgba64", "bgra64")):
-        return 16
-    match = _DEPTHS.match(pix_fmt)
-    return int(match[1]) if match else 8
+    match = _DEPTH.match(pix_fmt)
+    return int(match[1]) if match else _DEEP.get(re.sub(r"(le|be)$", "", pix_fmt), 8)
