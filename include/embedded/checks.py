@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
-from pathlib import Path
 
 import psutil
 
@@ -25,7 +23,6 @@ def check_machine(settings: Settings) -> str:
     """Check Python and ffmpeg and return ffmpeg's version; raise :class:`StartError`."""
     if sys.version_info < (3, 11):
         raise StartError(f"Python {sys.version.split()[0]} is too old: Reelflow needs 3.11 or newer.")
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     try:
         tools = runner.tools(settings)
     except MediaError as error:

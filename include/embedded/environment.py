@@ -10,7 +10,14 @@ from include.embedded.processes import MARKER
 from include.embedded.stack import HOST, ROOT, Stack
 from include.settings import Settings
 
-__all__ = ["environment", "parallelism"]
+__all__ = ["environment", "parallelism", "search_path"]
+
+
+def search_path() -> str:
+    """Return ``PATH`` with this Python's folder first."""
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    first = str(Path(sys.executable).parent)
+    return os.pathsep.join([first, *(folder for folder in folders if folder != first)])
 
 
 def parallelism(settings: Settings) -> int:
@@ -25,7 +32,7 @@ def environment(stack: Stack, settings: Settings) -> dict[str, str]:
     return inherited | {
         MARKER: stack.id,
         # Programs that setup installed beside this Python (ffmpeg, where the system has none) are found first.
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)]),
+        "PATH": search_path(),
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
         "NO_PROXY": no_proxy,

@@ -16,10 +16,11 @@ from pathlib import Path
 from types import FrameType
 
 import filelock
+import httpx
 
 from include.embedded import processes, programs
 from include.embedded.checks import StartError, check_machine, check_port
-from include.embedded.environment import environment
+from include.embedded.environment import environment, search_path
 from include.embedded.health import ProgramFailed, utc_now, wait_until_ready
 from include.embedded.stack import ROOT, Stack, connect, default_state_dir, load, prepare, write_private
 from include.settings import Settings
@@ -55,6 +56,7 @@ def _up(folder: Path, airflow_port: int | None, moto_port: int | None) -> int:
     def say(text: str) -> None:
         print(f"  {time.monotonic() - began:5.1f} s  {text}", flush=True)
 
+    os.environ["PATH"] = search_path()
     try:
         settings = Settings(_env_file=ROOT / ".env")
         stack = prepare(
@@ -76,7 +78,7 @@ def _up(folder: Path, airflow_port: int | None, moto_port: int | None) -> int:
     except BaseException as error:
         _stop(stack)
         _explain(stack, error)
-        if isinstance(error, (StartError, KeyboardInterrupt)):
+        if isinstance(error, (StartError, KeyboardInterrupt, httpx.HTTPError)):
             return 1
         raise
     print(f"==> up after {time.monotonic() - began:.1f} s")

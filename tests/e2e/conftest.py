@@ -1,0 +1,48 @@
+"""One stack for all end-to-end tests of a session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.stack import RunningStack, running_stack
+from tests.media import ffmpeg, ffprobe
+
+# Real ffmpeg, which notes every encode and, while the file `slow` exists, waits before it: there is time to kill something.
+WRAPPER = """#!/bin/sh
+case "$*" in *libx264*)
+  echo "$*" >> "{folder}/encodes"
+  [ -e "{folder}/slow" ] && sleep 4
+esac
+exec "{ffmpeg}" "$@"
+"""
+
+
+@pytest.fixture(scope="session")
+def ffmpeg_notes(tools: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the ffmpeg that notes its encodes."""
+    folder = tmp_path_factory.mktemp("ffmpeg")
+    wrapper = folder / "ffmpeg"
+    wrapper.write_text(WRAPPER.format(folder=folder, ffmpeg=shutil.which(ffmpeg())))
+    wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stack(ffmpeg_notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """A stack with units so short that a clip of seconds has several, two at a time."""
+    settings = {
+        "MEDIA_CHUNK_SECONDS": "2",
+        "MEDIA_UNIT_SLOTS": "2",
+        "MEDIA_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
+        "MEDIA_FFMPEG": str(ffmpeg_notes / "ffmpeg"),
+        "MEDIA_FFPROBE": str(shutil.which(ffprobe())),
+    }
+    state_dir = Path(os.environ.get("REELFLOW_TEST_STATE") or tmp_path_factory.mktemp("stack") / "state")
+    with running_stack(state_dir, settings) as running:
+        yield running
