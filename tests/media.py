@@ -154,16 +154,20 @@ VFR = "settb=1/90000,setpts='(0.0582*N+0.266*(1-cos(2*PI*N/40)))/TB'"
 
 SUBTITLES = "1\n00:00:00,500 --> 00:00:02,000\nHello\n\n2\n00:00:03,000 --> 00:00:04,000\nWorld\n"
 
-BT2020 = "colorprim=bt2020:colormatrix=bt2020nc"
 
-
-def _x265(parameters: str, *, pix_fmt: str = "yuv420p") -> list[str]:
-    return ["-c:v", "libx265", "-preset", "ultrafast", "-crf", "20", "-pix_fmt", pix_fmt, "-tag:v", "hvc1",
+def _x265(parameters: str) -> list[str]:
+    return ["-c:v", "libx265", "-preset", "ultrafast", "-crf", "20", "-pix_fmt", "yuv420p", "-tag:v", "hvc1",
             "-x265-params", f"log-level=none:pools=1:frame-threads=1:{parameters}"]  # fmt: skip
 
 
 def _tags(range_: str, matrix: str, primaries: str, transfer: str) -> list[str]:
     return ["-color_range", range_, "-colorspace", matrix, "-color_primaries", primaries, "-color_trc", transfer]
+
+
+def _hdr(transfer: str) -> list[str]:
+    # Not every build's x265 encodes 10 bits; x264 does, and the tags are the same.
+    parameters = f"colorprim=bt2020:colormatrix=bt2020nc:transfer={transfer}"
+    return [*X264, "-pix_fmt", "yuv420p10le", "-x264-params", parameters, *_tags("tv", "bt2020nc", "bt2020", transfer)]
 
 
 def _turned(name: str, matrix: tuple[int, int, int, int], drawn: str) -> Clip:
@@ -274,18 +278,8 @@ CLIPS: dict[str, Clip] = {
         ".mp4", [*numbers(25, size="135x97"), "-c:v", "mpeg4", "-q:v", "4", *FAST], frames=25, encoders=("mpeg4",)
     ),
     "ten_bit": Clip(".mp4", [*numbers(50), *X264, "-pix_fmt", "yuv420p10le", *FAST], frames=50),
-    "hdr_pq": Clip(
-        ".mp4",
-        [*numbers(50), *_x265(f"transfer=smpte2084:{BT2020}:hdr10=1", pix_fmt="yuv420p10le"),
-         *_tags("tv", "bt2020nc", "bt2020", "smpte2084"), *FAST],
-        frames=50, encoders=("libx265",),
-    ),
-    "hdr_hlg": Clip(
-        ".mp4",
-        [*numbers(50), *_x265(f"transfer=arib-std-b67:{BT2020}", pix_fmt="yuv420p10le"),
-         *_tags("tv", "bt2020nc", "bt2020", "arib-std-b67"), *FAST],
-        frames=50, encoders=("libx265",),
-    ),
+    "hdr_pq": Clip(".mp4", [*numbers(50), *_hdr("smpte2084"), *FAST], frames=50, encoders=("libx264",)),
+    "hdr_hlg": Clip(".mp4", [*numbers(50), *_hdr("arib-std-b67"), *FAST], frames=50, encoders=("libx264",)),
     "full_range": Clip(
         ".mp4",
         [*numbers(50, then="scale=in_range=tv:out_range=pc"), *X264, "-pix_fmt", "yuvj420p",
