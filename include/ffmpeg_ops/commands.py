@@ -20,6 +20,10 @@ THUMBNAIL = "thumbnail-%05d.jpg"
 # Gaps and overlaps in audio longer than this are filled with silence or cut; lip-sync is felt from some 40 ms.
 AUDIO_TOLERANCE_SECONDS = 0.04
 
+# Factors on the bits of the frames beside a chunk's borders, so that the picture shows no step there.
+FIRST_FRAME_BONUS = 1.4
+LAST_FRAME_BONUS = 1.25
+
 # The same unit gives the same bytes, and nothing of the source but its pictures and sound comes along.
 _CLEAN: dict[str, Any] = {"map_metadata": "-1", "map_chapters": "-1", "fflags": "+bitexact"}
 
@@ -114,8 +118,7 @@ def _x264(video: Any, task: VideoTask, rung: Rung, path: Path) -> Any:
         "sc_threshold": 0,
         "forced-idr": 1,
         "flags:v": "+bitexact+cgop",
-        # The rate in the SPS must be the plan's, the same in every chunk; chroma is sited left whatever the source says.
-        "x264-params": f"fps={timing.frame_rate.numerator}/{timing.frame_rate.denominator}:chromaloc=0",
+        "x264-params": _x264_params(task),
         "threads": task.threads,
         "fps_mode": "passthrough",
         "enc_time_base": f"{timing.time_base.numerator}:{timing.time_base.denominator}",
@@ -125,6 +128,15 @@ def _x264(video: Any, task: VideoTask, rung: Rung, path: Path) -> Any:
     if chunk.force_times:
         options["force_key_frames"] = ",".join(_seconds(time) for time in chunk.force_times)
     return ffmpeg.output(video, f"file:{path}", **_CLEAN, **options)
+
+
+def _x264_params(task: VideoTask) -> str:
+    rate, last = task.timing.frame_rate, task.chunk.frames - 1
+    # x264 gives the first frame of a stream no bonus over the P frames that it follows in its books (ip_factor, 1.4), and the
+    # last one none for what could refer to it. In a chunk both stand in the middle of a film.
+    zones = [f"0,0,b={FIRST_FRAME_BONUS}", *([f"{last},{last},b={LAST_FRAME_BONUS}"] if last else [])]
+    # The rate in the SPS must be the plan's, the same in every chunk; chroma is sited left whatever the source says.
+    return f"fps={rate.numerator}/{rate.denominator}:chromaloc=0:zones={'/'.join(zones)}"
 
 
 def _jpegs(pictures: Any, pattern: Path) -> Any:

@@ -6,6 +6,8 @@ Only integers, names from the tables here and the path of our own LUT enter a fi
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -92,15 +94,17 @@ def prepare(source: Any, task: VideoTask, lut: Path | None = None) -> Any:
 
 def retime(prepared: Any, task: VideoTask) -> Any:
     """Rebase to the chunk's start, in the output's time base; constant rates get their exact grid, frame n at n."""
-    timing, chunk = task.timing, task.chunk
-    rebased = prepared.filter("setpts", f"PTS-({chunk.start_pts})")
+    timing, chunk, stream = task.timing, task.chunk, task.stream
     if not timing.constant:
-        return rebased.filter("settb", _ratio(timing.time_base))
+        # Rounded from the start of the stream, so that chunks agree on the tick at which one ends and the next begins.
+        start = floor((chunk.start_pts - stream.start_pts) * stream.time_base / timing.time_base + Fraction(1, 2))
+        rebased = prepared.filter("setpts", f"PTS-({stream.start_pts})").filter("settb", _ratio(timing.time_base))
+        return rebased.filter("setpts", f"PTS-{start}")
+    rebased = prepared.filter("setpts", f"PTS-({chunk.start_pts})")
     if task.damage_policy == "salvage":
         # Where frames are missing the one before (at the start: after) stands in, so that the chunk keeps its length.
-        rate = f"{timing.frame_rate.numerator}/{timing.frame_rate.denominator}"
         rebased = (
-            rebased.filter("fps", fps=rate, start_time=0, round="near")
+            rebased.filter("fps", fps=_ratio(timing.frame_rate), start_time=0, round="near")
             .filter("tpad", stop=-1, stop_mode="clone")
             .filter("trim", end_frame=chunk.frames)
         )
@@ -158,5 +162,5 @@ def thumbnails(prepared: Any, task: VideoTask) -> Any:
     )
 
 
-def _ratio(value: Any) -> str:
+def _ratio(value: Fraction) -> str:
     return f"{value.numerator}/{value.denominator}"

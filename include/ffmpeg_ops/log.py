@@ -146,7 +146,7 @@ _FAILURES: tuple[tuple[re.Pattern[str], type[MediaError], str], ...] = tuple(
             "This ffmpeg lacks a filter or an option that is needed.",
         ),
         (
-            r"Unsupported channel layout|Invalid channel layout",
+            r"Unsupported channel layout|Invalid channel layout|Rematrix is needed|layout .* not supported",
             InputNotSupported,
             "The channel layout of the audio cannot be converted.",
         ),

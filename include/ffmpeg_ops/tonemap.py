@@ -1,10 +1,10 @@
 """The 3D LUT that maps HDR (PQ or HLG, BT.2020) to SDR BT.709, since not every ffmpeg has zscale or libplacebo.
 
-Display light is compressed by the curve of ITU-R BT.2390-10 (section 5.4.1) on the largest component, which keeps hue, from
-a 1000 cd/m² master to a display whose white is HDR's reference white of 203 cd/m² (ITU-R BT.2408): what is darker than some
-90 cd/m² stays as it is, reference white comes out at 90 % of the SDR signal, highlights share the rest. Then the
-primaries are converted, what lies outside BT.709 is drawn towards grey of the same luminance, and the signal is made with the
-inverse of BT.1886 (gamma 2.4), which is what an SDR display applies.
+Display light, converted to BT.709's primaries, is compressed by the curve of ITU-R BT.2390-10 (section 5.4.1) on the largest
+component, which keeps hue and saturation, from a 1000 cd/m² master to a display whose white is HDR's reference white of
+203 cd/m² (ITU-R BT.2408): what is darker than some 90 cd/m² stays as it is, reference white comes out at 90 % of the SDR signal,
+highlights share the rest. What lies outside BT.709 is drawn towards grey of the same luminance, and the signal is made with
+the inverse of BT.1886 (gamma 2.4), which is what an SDR display applies.
 """
 
 from __future__ import annotations
@@ -79,19 +79,15 @@ def _dot(a: Triple, b: Triple) -> float:
 def sdr(kind: Literal["pq", "hlg"], signal: Triple) -> Triple:
     """Map one full-range R'G'B' signal in [0, 1] from HDR BT.2020 to SDR BT.709."""
     light = _display_light(kind, signal)
-    largest = max(light)
+    linear = _dot(_TO_709[0], light), _dot(_TO_709[1], light), _dot(_TO_709[2], light)
+    largest = max(linear)
     if largest <= 0:
         return 0.0, 0.0, 0.0
     gain = _compress(largest) / largest / WHITE
-    red, green, blue = (_dot(row, light) * gain for row in _TO_709)
-    grey = min(max(_dot(_LUMA_709, (red, green, blue)), 0.0), 1.0)
-    # The farthest that all components can go from grey without leaving [0, 1].
-    share = 1.0
-    for value in (red, green, blue):
-        if value < 0:
-            share = min(share, grey / (grey - value))
-        elif value > 1:
-            share = min(share, (1 - grey) / (value - grey))
+    red, green, blue = (value * gain for value in linear)
+    grey = max(_dot(_LUMA_709, (red, green, blue)), 0.0)
+    # The farthest from grey that no component is negative; none is above 1 since the largest was compressed to that.
+    share = min([1.0, *(grey / (grey - value) for value in (red, green, blue) if value < 0)])
     red, green, blue = (min(max(grey + share * (value - grey), 0.0), 1.0) ** (1 / 2.4) for value in (red, green, blue))
     return red, green, blue
 
