@@ -1,34 +1,28 @@
 """Looks at a source: one ffprobe pass for its streams, one for its packets, and more only where packets do not tell.
 
-Everything that decides is in :mod:`streams`, :mod:`packets`, :mod:`rate` and :mod:`damage`; this module runs and joins.
+Everything that decides is in :mod:`streams`, :mod:`packets`, :mod:`rate` and :mod:`damage`; the passes over the
+file are in :mod:`ffprobe`; this module joins them.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import re
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from include.errors import InputError, InputNotSupported, InvalidInputData, LimitExceeded, TimedOut
-from include.ffmpeg_ops import damage, packets, rate, runner, streams
+from include.errors import InvalidInputData, LimitExceeded
+from include.ffmpeg_ops import damage, packets, rate, streams
+from include.ffmpeg_ops.ffprobe import Source
 from include.ffmpeg_ops.models import AudioStream, DroppedStream, FrameIndex, MediaInfo, VideoStream
-from include.ffmpeg_ops.packets import Frame, StreamPackets
+from include.ffmpeg_ops.packets import StreamPackets
 from include.settings import Settings
 
 __all__ = ["probe"]
 
-logger = logging.getLogger(__name__)
-
 Document = Mapping[str, Any]
 
-# A bound for what is read and kept in memory: twelve hours at 60 fps with two audio streams have about 7 million packets.
-MAX_PACKETS = 10_000_000
-# Read speed below which something is wrong, bytes a second.
-SLOWEST_READ = 20 * 2**20
 SEEKABLE = ("mov", "matroska", "mpegts", "flv")
 
 
@@ -41,7 +35,7 @@ def probe(
     media without video and, under ``strict``, for damage; :class:`LimitExceeded` beyond the settings' limits. Under ``salvage``
     the findings of damage are in :attr:`MediaInfo.damage`.
     """
-    source = _Source(path, settings)
+    source = Source(path, settings)
     document = source.document()
     _check_limits(document, settings)
     chosen = streams.select(document["streams"])
@@ -66,101 +60,6 @@ def probe(
         damage=found,
     )
     return info, index
-
-
-class _Source:
-    """A file and the ffprobe passes over it."""
-
-    def __init__(self, path: Path, settings: Settings) -> None:
-        self._path = path.resolve()
-        self._settings = settings
-        self.container = ""
-        self.said: list[str] = []
-        self.size = self._path.stat().st_size
-        with self._path.open("rb") as file:
-            self.head = file.read(1024)
-
-    def document(self) -> Document:
-        """Return ffprobe's streams and format."""
-        if not self.size:
-            raise InvalidInputData("The source is empty.")
-        try:
-            text = self._run("-show_format", "-show_streams", "-of", "json")
-        except InputError as error:
-            raise self._refusal(error) from error
-        document: Document = json.loads(text)
-        if "format" not in document:
-            raise InvalidInputData("The source has no readable header.")
-        self.container = document["format"]["format_name"]
-        return document
-
-    def packets(self) -> dict[int, StreamPackets]:
-        """Return the packets of all streams."""
-        interval = f"%+#{MAX_PACKETS}"
-        table = packets.parse_packets(
-            self._run("-show_entries", packets.PACKET_ENTRIES, "-of", "csv=p=0", "-read_intervals", interval)
-        )
-        if sum(map(len, table.values())) >= MAX_PACKETS:
-            raise LimitExceeded(f"The source has more than {MAX_PACKETS} packets; split it.")
-        return table
-
-    def frames(self, stream: int, why: str, seconds: float) -> list[Frame]:
-        """Decode a video stream from end to end and return its frames."""
-        logger.info("Decoding the video once to index it: %s", why)
-        text = self._run(
-            *("-select_streams", str(stream)),
-            *("-show_entries", packets.FRAME_ENTRIES),
-            *("-of", "compact=p=0"),
-            timeout=300 + 4 * seconds,
-            listen=False,
-        )
-        return packets.parse_frames(text)
-
-    def field_order(self, stream: int) -> Literal["tt", "bb", "progressive"]:
-        """Ask the decoder whether the first frames are interlaced, where the container does not know."""
-        entries = "frame=interlaced_frame,top_field_first"
-        text = self._run(
-            *("-select_streams", str(stream)),
-            *("-show_entries", entries),
-            *("-of", "compact=p=0:nk=1"),
-            *("-read_intervals", "%+#50"),
-            listen=False,
-        )
-        flags = [line.split("|") for line in text.split()]
-        fields = [top for interlaced, top, *_ in (flag for flag in flags if len(flag) > 1) if interlaced == "1"]
-        if 2 * len(fields) <= len(flags):
-            return "progressive"
-        return "tt" if 2 * fields.count("1") > len(fields) else "bb"
-
-    def first_samples(self, count: int) -> dict[int, int]:
-        """Decode ``count`` packets of audio; return by stream the PTS of the first sample that is heard."""
-        text = self._run(
-            *("-select_streams", "a"),
-            *("-show_entries", "frame=stream_index,best_effort_timestamp"),
-            *("-of", "compact=p=0:nk=1"),
-            *("-read_intervals", f"%+#{count}"),
-            listen=False,
-        )
-        first: dict[int, int] = {}
-        for stream, pts in re.findall(r"^(\d+)\|(-?\d+)", text, re.MULTILINE):
-            first.setdefault(int(stream), int(pts))
-        return first
-
-    def _run(self, *options: str, timeout: float | None = None, listen: bool = True) -> str:
-        argv = ("ffprobe", *runner.input_options(), *options, "-i", f"file:{self._path}")
-        try:
-            done = runner.run(runner.Command(argv), timeout=timeout or 60 + self.size / SLOWEST_READ, settings=self._settings)
-        except TimedOut as error:
-            raise TimedOut("Probing the source took too long.") from error
-        if listen:
-            self.said += done.damage
-        return done.stdout
-
-    def _refusal(self, error: InputError) -> InputError:
-        container = damage.sniff(self.head)
-        if container is None or isinstance(error, InputNotSupported):
-            return InputNotSupported("The source is no media, or in a container that we do not read.")
-        return InvalidInputData(f"The source begins like {container} but cannot be read. {error.message}")
 
 
 def _check_limits(document: Document, settings: Settings) -> None:
@@ -191,7 +90,7 @@ def _too_long(seconds: Fraction, settings: Settings) -> LimitExceeded:
     )
 
 
-def _video(source: _Source, stream: Document, table: Mapping[int, StreamPackets]) -> tuple[VideoStream, FrameIndex]:
+def _video(source: Source, stream: Document, table: Mapping[int, StreamPackets]) -> tuple[VideoStream, FrameIndex]:
     number, codec = stream["index"], stream["codec_name"]
     own, container = table.get(number), source.container
     time_base = streams.rational(stream["time_base"])
@@ -241,7 +140,7 @@ def _video(source: _Source, stream: Document, table: Mapping[int, StreamPackets]
 
 
 def _audio(
-    source: _Source, chosen: tuple[Document, ...], table: Mapping[int, StreamPackets]
+    source: Source, chosen: tuple[Document, ...], table: Mapping[int, StreamPackets]
 ) -> tuple[tuple[AudioStream, ...], list[DroppedStream]]:
     dropped = [
         DroppedStream(index=stream["index"], kind="audio", codec=stream["codec_name"], reason="it has no packets")
