@@ -51,7 +51,7 @@ async def submit(
     return _list(request, submission, [one.video for one in submission.videos])
 
 
-@router.get("/videoTranscode/{run_id}", responses=_ERRORS, name="video_transcode_status")
+@router.get("/videoTranscode/{run_id}", responses=_ERRORS)
 async def read_status(request: Request, client: Client, services: ServicesDependency, run_id: str) -> VideoList:
     """Tell how far a submission has come; only to the client that made it."""
     submission = await run_sync(load, services.store, services.settings, client, run_id)
@@ -59,5 +59,6 @@ async def read_status(request: Request, client: Client, services: ServicesDepend
 
 
 def _list(request: Request, submission: Submission, videos: list[Video]) -> VideoList:
-    run_id = submission.run_id
-    return VideoList(videos=videos, run_id=run_id, status_url=str(request.url_for("video_transcode_status", run_id=run_id)))
+    # Not url_for: where the app is mounted that asks the root app's router, which knows no name of ours.
+    path = f"{request.scope.get('root_path', '')}/videoTranscode/{submission.run_id}"
+    return VideoList(videos=videos, run_id=submission.run_id, status_url=str(request.url.replace(path=path, query="")))

@@ -38,7 +38,11 @@ def app(settings: Settings, store: MemoryStore, airflow: FakeAirflow) -> FastAPI
 def anonymous(app: FastAPI) -> Iterator[TestClient]:
     """A client without a key, of the app mounted as Airflow mounts it."""
     root = FastAPI()
-    root.mount("/prod", app)
+
+    async def lazy(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+
+    root.mount("/prod", lazy)
     with TestClient(root, base_url="http://reelflow.example") as client:
         yield client
 
