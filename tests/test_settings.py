@@ -1,0 +1,34 @@
+"""Settings: parsing, and the page that documents them."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from include.settings import Settings, render_table
+
+
+def test_api_keys_are_client_key_pairs_and_stay_secret():
+    settings = Settings(api_keys="alice:k1, bob:k2:with:colons")
+    assert {client: key.get_secret_value() for client, key in settings.api_keys.items()} == {"alice": "k1", "bob": "k2:with:colons"}
+    assert "k1" not in repr(settings)
+
+
+@pytest.mark.parametrize("value", ["alice", ":key", "alice:"])
+def test_a_broken_pair_is_refused_without_repeating_it(value):
+    with pytest.raises(ValidationError, match="wants client:key pairs") as caught:
+        Settings(api_keys=f"ok:secretvalue,{value}")
+    assert "secretvalue" not in str(caught.value)
+
+
+def test_only_configured_buckets_are_allowed():
+    assert Settings(bucket="one").allows_bucket("one")
+    assert not Settings(bucket="one").allows_bucket("two")
+    settings = Settings(bucket="one", buckets="two,three")
+    assert settings.allows_bucket("three")
+    assert not settings.allows_bucket("one")
+
+
+def test_the_page_lists_every_setting_as_it_is():
+    page = Path(__file__).parents[1].joinpath("docs/settings.md").read_text()
+    assert page.endswith(render_table()), "run: python -m include.settings, and put its table into docs/settings.md"
