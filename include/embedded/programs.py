@@ -71,6 +71,8 @@ stdout_logfile_backups = 1
 """
         for program in PROGRAMS
     ]
+    # Programs of a group are stopped together, others one after the other.
+    sections.append(f"[group:reelflow]\nprograms = {','.join(program.name for program in PROGRAMS)}\n")
     # supervisord expands %(name)s in values; paths may hold a per cent sign.
     return "\n".join(sections).replace("%", "%%")
 

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from include.embedded import programs
+from include.worker.models import TranscodeRequest
 from tests.conftest import Clips
 from tests.e2e.stack import RunningStack, await_that
 from tests.media import read_frame_numbers
@@ -72,7 +73,7 @@ def test_a_run_survives_the_kill_of_its(
 
     # Something is finished already, something is being done.
     await_that("a unit is finished", lambda: done_units(stack, run_id), timeout=120)
-    finished_before = done_units(stack, run_id)
+    finished = done_units(stack, run_id)
     before = {process.pid for process in stack.processes("include.worker")}
     with contextlib.suppress(psutil.NoSuchProcess):
         victim(stack).send_signal(signal.SIGKILL)
@@ -81,9 +82,11 @@ def test_a_run_survives_the_kill_of_its(
     assert stack.wait("transcode", run_id) == "success", stack.task_states("transcode", run_id)
     stack.download(f"killed/{name}/", tmp_path)
     assert read_frame_numbers(tmp_path / f"{name}.mp4") == list(range(clip.frames("plain")))
-    encodes = Counter(re.findall(r"/([a-z]+-\d{5})[^/ ]*/", (slow / "encodes").read_text()))
-    again = {unit for unit, count in encodes.items() if count > 1}
-    assert not again & finished_before, f"encoded again: {again & finished_before}"
+    job = f"_reelflow/jobs/{TranscodeRequest(**conf).job_id}"
+    encodes = Counter(int(start) for start in re.findall(r"trim=\S*start_pts=(\d+)", (slow / "encodes").read_text()))
+    starts = {unit: stack.read_json(f"{job}/units/unit-{unit}.json")["task"]["video"]["chunk"]["start_pts"] for unit in finished}
+    assert {unit: encodes[start] for unit, start in starts.items()} == dict.fromkeys(finished, 1), "encoded again"
+    assert len(encodes) > len(finished)
     assert not before & {process.pid for process in stack.processes("include.worker")}, "a worker was left behind"
 
 

@@ -118,8 +118,9 @@ class WorkUnitOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untype
         """Do not start a mapped unit when another one of this run has failed for good: the run cannot succeed."""
         if ti.map_index < 0:
             return
-        errors = [error for error in ti.xcom_pull(task_ids=self.task_id, key=ERROR_KEY) or () if error]
-        errors = [error for error in errors if error["final"] and error["code"] != Cancelled.code]
+        # A list of one task id: for a bare id Airflow answers a single value where there is just one.
+        errors = ti.xcom_pull(task_ids=[self.task_id], key=ERROR_KEY) or ()
+        errors = [error for error in errors if error and error["final"] and error["code"] != Cancelled.code]
         if not errors:
             return
         # XComs outlive the clearing of a task, states do not.

@@ -1,0 +1,70 @@
+"""The report: what became of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from include.orchestration import report as module
+from include.orchestration.operators.work_unit import ERROR_KEY, METRICS_KEY
+from include.orchestration.report import ReportOperator, first_error, summed
+from include.worker.models import Outcome
+from tests.orchestration.fakes import FakeTaskInstance, context_of
+
+CONF = {"bucket": "media", "source_key": "a.mp4", "folder": "out/", "name": "a"}
+
+
+def error(code: str, at: float, retryable: bool = False) -> dict[str, Any]:
+    return {"code": code, "message": f"{code}.", "retryable": retryable, "map_index": 0, "final": True, "at": at}
+
+
+@pytest.fixture
+def outcomes(monkeypatch: pytest.MonkeyPatch) -> list[Outcome]:
+    class FakeJob:
+        def __init__(self) -> None:
+            self.written: list[Outcome] = []
+
+        def write_outcome(self, outcome: Outcome) -> None:
+            self.written.append(outcome)
+
+    job = FakeJob()
+    monkeypatch.setattr(module, "job_of", lambda conf: job if conf == CONF else None)
+    return job.written
+
+
+def operator() -> ReportOperator:
+    return ReportOperator(task_id="report", work=["plan", "encode", "finish"])
+
+
+def test_a_run_that_has_published_is_done(outcomes: list[Outcome]) -> None:
+    metrics = [{"frames": 50, "cpu_seconds": 1.5, "reused": True}, None, {"frames": 25, "cpu_seconds": 2.0}]
+    ti = FakeTaskInstance(states={"plan": "success", "finish": "success"}, xcoms={("encode", METRICS_KEY): metrics})
+    operator().execute(context_of(ti, CONF))
+    assert [(outcome.state, outcome.error) for outcome in outcomes] == [("done", None)]
+    assert outcomes[0].metrics["cpu_seconds"] == 3.5
+    assert outcomes[0].metrics["reused"] == 1
+
+
+def test_a_run_that_has_failed_fails_its_report_with_the_reason(outcomes: list[Outcome]) -> None:
+    errors = [error("Cancelled", 1.0), error("InvalidInputData", 3.0), error("TimeOut", 4.0)]
+    ti = FakeTaskInstance(states={"encode_1": "failed", "finish": "upstream_failed"}, xcoms={("encode", ERROR_KEY): errors})
+    with pytest.raises(AirflowFailException, match="InvalidInputData"):
+        operator().execute(context_of(ti, CONF))
+    assert outcomes[0].state == "failed"
+    assert outcomes[0].error == {"code": "InvalidInputData", "message": "InvalidInputData.", "retryable": False}
+
+
+def test_a_run_without_a_known_job_still_reports_in_its_log(outcomes: list[Outcome]) -> None:
+    with pytest.raises(AirflowFailException):
+        operator().execute(context_of(FakeTaskInstance(states={"plan": "failed"}), {"bucket": "media"}))
+    assert outcomes == []
+
+
+def test_a_killed_task_is_named_where_there_is_no_error() -> None:
+    assert "encode_3" in first_error([None], {"plan": "success", "encode_3": "failed"})["message"]
+
+
+def test_frames_are_those_of_the_source_and_not_added_up() -> None:
+    assert summed([{"frames": 100}, {"frames": 50}, {"frames": 50}, {"frames": 100}])["frames"] == 100
