@@ -171,7 +171,13 @@ class S3ObjectStore:
         with translated("write", object_uri(bucket, key)), TransferManager(client, _TRANSFER) as transfer:
             transfer.upload(str(path), bucket, key, extra_args=extra).result()
         self._count(written=size)
-        return _ref(bucket, key, client.etag, size)
+        if client.etag.strip('"'):
+            return _ref(bucket, key, client.etag, size)
+        # Ceph answers the end of a multipart upload with an empty ETag.
+        ref = self.head(bucket, key)
+        if ref is None or ref.size != size:
+            raise StorageError(f"{object_uri(bucket, key)} was written by somebody else at the same time; try again.")
+        return ref
 
     def list(self, bucket: str, prefix: str) -> Iterator[ObjectRef]:
         """Yield every object whose key starts with ``prefix``, in the order of the keys' UTF-8 bytes."""

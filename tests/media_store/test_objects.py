@@ -3,8 +3,11 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 
 from include.errors import AccessDenied, InvalidInputData, NotFound, StorageError
 from include.media_store.client import s3_client
@@ -137,9 +140,9 @@ def test_a_server_that_is_away_is_a_storage_error(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    client = boto3.session.Session().client("s3", config=Config(retries={"total_max_attempts": 1}))
     with pytest.raises(StorageError, match="did not answer"):
-        S3ObjectStore().head("some-bucket", "x")
+        S3ObjectStore(client=client).head("some-bucket", "x")
 
 
 def test_a_loopback_endpoint_is_reached_without_a_proxy_and_by_path(
@@ -150,3 +153,24 @@ def test_a_loopback_endpoint_is_reached_without_a_proxy_and_by_path(
     assert S3ObjectStore().bucket_exists(bucket)
     url = s3_client().generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
     assert f"/{bucket}/k?" in url
+
+
+class SilentClient:
+    """Like Ceph, which answers the end of a multipart upload with an empty ETag."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def complete_multipart_upload(self, **arguments: Any) -> Any:
+        return self._client.complete_multipart_upload(**arguments) | {"ETag": ""}
+
+
+def test_a_server_that_does_not_tell_the_etag_is_asked_for_it(store: S3ObjectStore, bucket: str, tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"x" * 33 * MIB)
+    client: Any = SilentClient(s3_client())
+    ref = S3ObjectStore(client=client).upload(tmp_path / "source", bucket, "silent/x")
+    assert ref == store.head(bucket, "silent/x")
+    assert ref.etag

@@ -202,7 +202,7 @@ def test_a_signal_cancels(shop: Callable[..., Shop], clip: Clips, number: int) -
     begun = time.monotonic()
     worker.send_signal(number)
     code, result, _ = one.end(worker)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15
     assert code == 12
     assert result.error == {"code": "Cancelled", "message": "The work was cancelled.", "retryable": False}
     assert one.ffmpegs() == []
