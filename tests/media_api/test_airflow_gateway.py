@@ -90,8 +90,9 @@ def task(run_id: str, task_id: str, map_index: int, state: str | None) -> dict[s
 )
 def test_the_progress_of_tasks_at_work_is_read_from_their_state_store(kept: Any, progress: float) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("/list"):
+        if request.url.path.endswith("/dagRuns/~/taskInstances"):
             rows = [task("r", "plan", -1, "success"), task("r", "encode", 0, "running"), task("q", "plan", -1, None)]
+            rows.append(task("r-another", "plan", -1, "running"))
             return httpx.Response(200, json={"task_instances": rows})
         assert request.url.path == "/api/v2/dags/transcode/dagRuns/r/taskInstances/encode/state-store/progress"
         assert request.url.params["map_index"] == "0"
@@ -106,16 +107,25 @@ def test_the_progress_of_tasks_at_work_is_read_from_their_state_store(kept: Any,
 
 
 def test_tasks_are_read_page_by_page() -> None:
-    rows = [task("r", "encode", index, "success") for index in range(2300)]
+    rows = [task("r", "encode", index, "success") for index in range(230)]
 
     def answer(request: httpx.Request) -> httpx.Response:
-        body = json.loads(request.content)
-        page = rows[body["page_offset"] :][: body["page_limit"]]
-        return httpx.Response(200, json={"task_instances": page})
+        offset, limit = (int(request.url.params[name]) for name in ("offset", "limit"))
+        return httpx.Response(200, json={"task_instances": rows[offset:][: min(limit, 100)]})
 
     tasks, asked = call(answer, lambda gateway: gateway.tasks("transcode", ["r"]))
-    assert [state.map_index for state in tasks["r"]] == list(range(2300))
+    assert [state.map_index for state in tasks["r"]] == list(range(230))
     assert len(asked) == 3
+
+
+def test_reading_never_posts() -> None:
+    """A POST is written to Airflow's audit log, on its event loop."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"dag_runs": [], "task_instances": []})
+
+    for use in (lambda gateway: gateway.runs("t", ["r"]), lambda gateway: gateway.tasks("t", ["r"])):
+        assert {request.method for request in call(answer, use)[1]} == {"GET"}
 
 
 def test_a_clear_is_no_dry_run() -> None:
