@@ -22,7 +22,8 @@ AUDIO_TOLERANCE_SECONDS = 0.04
 
 # Factors on the bits of the frames beside a chunk's borders, so that the picture shows no step there.
 FIRST_FRAME_BONUS = 1.4
-LAST_FRAME_BONUS = 1.25
+LAST_FRAMES_BONUS = 1.25
+LAST_FRAMES = 3
 
 # The same unit gives the same bytes, and nothing of the source but its pictures and sound comes along.
 _CLEAN: dict[str, Any] = {"map_metadata": "-1", "map_chapters": "-1", "fflags": "+bitexact"}
@@ -131,10 +132,12 @@ def _x264(video: Any, task: VideoTask, rung: Rung, path: Path) -> Any:
 
 
 def _x264_params(task: VideoTask) -> str:
-    rate, last = task.timing.frame_rate, task.chunk.frames - 1
+    rate, frames = task.timing.frame_rate, task.chunk.frames
     # x264 gives the first frame of a stream no bonus over the P frames that it follows in its books (ip_factor, 1.4), and the
-    # last one none for what could refer to it. In a chunk both stand in the middle of a film.
-    zones = [f"0,0,b={FIRST_FRAME_BONUS}", *([f"{last},{last},b={LAST_FRAME_BONUS}"] if last else [])]
+    # last ones little for what could refer to them. In a chunk both stand in the middle of a film.
+    zones = [f"0,0,b={FIRST_FRAME_BONUS}"]
+    if frames > 1:
+        zones.append(f"{max(1, frames - LAST_FRAMES)},{frames - 1},b={LAST_FRAMES_BONUS}")
     # The rate in the SPS must be the plan's, the same in every chunk; chroma is sited left whatever the source says.
     return f"fps={rate.numerator}/{rate.denominator}:chromaloc=0:zones={'/'.join(zones)}"
 

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
+import math
 import re
+import struct
 import subprocess
 import threading
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from include.errors import Cancelled, InvalidInputData, TimedOut
+from include.errors import Cancelled, InputNotSupported, InvalidInputData, TimedOut
 from include.ffmpeg_ops import encode
-from include.ffmpeg_ops.models import Rung, VideoStream, VideoTask
+from include.ffmpeg_ops.models import AudioStream, AudioTarget, AudioTask, Rung, VideoStream, VideoTask
+from include.ffmpeg_ops.probe import probe
+from include.ffmpeg_ops.timeline import cut
+from include.settings import Settings
 from tests.conftest import Clips
 from tests.ffmpeg_ops.tasks import HIGH, LOW, join, packets, probe_json, probe_video, video_tasks
 from tests.media import ffmpeg, read_frame_numbers
@@ -336,3 +342,187 @@ def test_salvage_tells_where_nothing_is_left(clip: Clips, tmp_path: Path) -> Non
     task = damaged_tasks(clip, "truncated", "plain", (0, 240), damage_policy="salvage")[1]
     with pytest.raises(InvalidInputData, match="Nothing of chunk 1 can be decoded"):
         encode_all(source, [task], tmp_path)
+
+
+# -- sound
+
+
+def audio_task(source: Path, layouts: dict[int, str], *, duration: Fraction | None = None, **more: Any) -> AudioTask:
+    """A task that encodes the streams (index → target layout) of a clip."""
+    said = {stream["index"]: stream for stream in probe_json(source, "-show_streams")["streams"]}
+    targets = []
+    for index, layout in layouts.items():
+        stream = AudioStream(
+            index=index,
+            codec=said[index]["codec_name"],
+            channels=said[index]["channels"],
+            layout=said[index].get("channel_layout"),
+            sample_rate=int(said[index]["sample_rate"]),
+            start_time=Fraction(said[index].get("start_time", "0")),
+            duration=duration or Fraction(said[index]["duration"]),
+        )
+        targets.append(
+            AudioTarget(
+                stream=stream, channels=CHANNELS[layout], layout=layout, sample_rate=48000, bit_rate=64_000 * CHANNELS[layout]
+            )
+        )
+    return AudioTask(targets=tuple(targets), **more)
+
+
+CHANNELS = {"mono": 1, "stereo": 2, "3.0": 3, "4.0": 4, "5.0": 5, "5.1": 6, "7.1": 8}
+
+
+def make(path: Path, *options: str) -> Path:
+    subprocess.run([ffmpeg(), "-v", "error", "-y", *options, str(path)], check=True)
+    return path
+
+
+def tones(layout: str, channels: int, seconds: float = 1) -> list[str]:
+    """Channel n sounds with 200 (n + 1) Hz."""
+    waves = "|".join(f"0.3*sin(2*PI*{200 * (channel + 1)}*t)" for channel in range(channels))
+    return ["-f", "lavfi", "-i", f"aevalsrc={waves}:s=48000:d={seconds}{f':c={layout}' if layout else ''}"]
+
+
+def samples(path: Path, channels: int) -> list[tuple[float, ...]]:
+    """Decoded samples, one tuple a channel."""
+    argv = [ffmpeg(), "-v", "error", "-i", str(path), "-f", "f32le", "-"]
+    data = subprocess.run(argv, check=True, capture_output=True).stdout
+    flat = struct.unpack(f"<{len(data) // 4}f", data)
+    return [flat[channel::channels] for channel in range(channels)]
+
+
+def heard(channel: Sequence[float]) -> set[int]:
+    """Numbers of the tones in a tenth of a second in the middle."""
+    middle = channel[len(channel) // 2 :][:4800]
+    found = set()
+    for tone in range(9):
+        turn = 2 * math.pi * 200 * (tone + 1) / 48000
+        real = sum(value * math.cos(turn * n) for n, value in enumerate(middle))
+        imaginary = sum(value * math.sin(turn * n) for n, value in enumerate(middle))
+        if math.hypot(real, imaginary) / 2400 > 0.03:
+            found.add(tone)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("layout", "channels", "codec", "target", "expected"),
+    [
+        pytest.param("mono", 1, "pcm_s16le", "mono", [{0}], id="mono"),
+        pytest.param("stereo", 2, "aac", "stereo", [{0}, {1}], id="stereo"),
+        pytest.param("2.1", 3, "pcm_s16le", "stereo", [{0}, {1}], id="2.1-to-stereo"),
+        pytest.param("3.0", 3, "pcm_s16le", "3.0", [{0}, {1}, {2}], id="3.0"),
+        pytest.param("4.0", 4, "pcm_s16le", "4.0", [{0}, {1}, {2}, {3}], id="4.0"),
+        pytest.param("5.0", 5, "flac", "5.0", [{0}, {1}, {2}, {3}, {4}], id="5.0"),
+        # The low-frequency channel of AAC ends below its tone of 800 Hz.
+        pytest.param("5.1", 6, "flac", "5.1", [{0}, {1}, {2}, set(), {4}, {5}], id="5.1"),
+        pytest.param("5.1(side)", 6, "flac", "5.1", [{0}, {1}, {2}, set(), {4}, {5}], id="5.1-side"),
+        pytest.param("7.1", 8, "flac", "7.1", [{0}, {1}, {2}, set(), {4}, {5}, {6}, {7}], id="7.1"),
+        pytest.param("7.1", 8, "flac", "stereo", [{0, 2, 4, 6}, {1, 2, 5, 7}], id="7.1-to-stereo"),
+        pytest.param("quad", 4, "flac", "stereo", [{0, 2}, {1, 3}], id="quad-to-stereo"),
+        pytest.param("", 6, "pcm_s16le", "5.1", [{0}, {1}, {2}, set(), {4}, {5}], id="6-unnamed-channels"),
+    ],
+)
+def test_every_channel_comes_out_where_it_belongs(
+    tmp_path: Path, tools: tuple[str, str], layout: str, channels: int, codec: str, target: str, expected: list[set[int]]
+) -> None:
+    suffix = {"flac": "mkv", "aac": "mp4"}.get(codec, "mov" if layout else "wav")
+    source = make(tmp_path / f"source.{suffix}", *tones(layout, channels), "-c:a", codec)
+    out = encode.run_audio(source, audio_task(source, {0: target}, duration=Fraction(1)), tmp_path)["audio-0"]
+    said = probe_json(out, "-show_streams")["streams"][0]
+    assert (said["codec_name"], said["profile"], said["channel_layout"]) == ("aac", "LC", target)
+    decoded = samples(out, CHANNELS[target])
+    assert [heard(channel) for channel in decoded] == expected
+    assert max(abs(value) for channel in decoded for value in channel) < 1
+
+
+def test_two_mono_streams_stay_two(clip: Clips, tmp_path: Path) -> None:
+    source = clip("languages")
+    files = encode.run_audio(source, audio_task(source, {1: "mono", 2: "stereo"}), tmp_path)
+    assert list(files) == ["audio-0", "audio-1"]
+    assert [probe_json(file, "-show_streams")["streams"][0]["channels"] for file in files.values()] == [1, 2]
+
+
+def test_channels_that_nobody_can_mix_are_refused(tmp_path: Path, tools: tuple[str, str]) -> None:
+    source = make(tmp_path / "nine.wav", *tones("", 9), "-c:a", "pcm_s16le")
+    with pytest.raises(InputNotSupported, match="channel layout"):
+        encode.run_audio(source, audio_task(source, {0: "stereo"}), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["plain", "audio_late", "mpegts", "start_offset", "mkv", "edit_list", "quicktime"])
+def test_sound_keeps_its_length_and_starts_at_zero(clip: Clips, tmp_path: Path, name: str) -> None:
+    source = clip(name)
+    info, _ = probe(source, settings=Settings())
+    targets = tuple(
+        AudioTarget(stream=stream, channels=1, layout="mono", sample_rate=48000, bit_rate=64000) for stream in info.audio
+    )
+    out = encode.run_audio(source, AudioTask(targets=targets), tmp_path)["audio-0"]
+    said = probe_json(out, "-show_streams")["streams"][0]
+    assert float(said["start_time"]) == 0
+    assert abs(float(said["duration"]) - float(info.audio[0].duration)) < 1024 / 48000 + 0.001
+
+
+def test_a_sine_has_no_click_anywhere(clip: Clips, tmp_path: Path) -> None:
+    source = clip("plain")
+    out = encode.run_audio(source, audio_task(source, {1: "mono"}), tmp_path)["audio-0"]
+    wave = samples(out, 1)[0][2048:470000]
+    # A sine has no steeper place than its zero crossing.
+    steepest = 2 * math.pi * 440 / 48000 * max(wave)
+    assert max(abs(b - a) for a, b in pairwise(wave)) < 1.3 * steepest
+
+
+def test_a_gap_in_the_sound_is_filled_with_silence(tmp_path: Path, tools: tuple[str, str]) -> None:
+    gap = "aselect='lt(t,1)+gte(t,1.5)'"
+    source = make(tmp_path / "gap.mkv", *tones("mono", 1, 3), "-af", gap, "-c:a", "pcm_s16le")
+    out = encode.run_audio(source, audio_task(source, {0: "mono"}, duration=Fraction(3)), tmp_path)["audio-0"]
+    wave = samples(out, 1)[0]
+    assert abs(len(wave) / 48000 - 3) < 0.03
+    assert max(map(abs, wave[int(1.1 * 48000) : int(1.4 * 48000)])) < 0.01
+    assert max(map(abs, wave[int(1.6 * 48000) : int(1.9 * 48000)])) > 0.25
+
+
+def test_the_same_sound_gives_the_same_bytes(clip: Clips, tmp_path: Path) -> None:
+    source = clip("plain")
+    folders = [tmp_path / "once", tmp_path / "again"]
+    for folder in folders:
+        folder.mkdir()
+    once, again = (encode.run_audio(source, audio_task(source, {1: "mono"}), folder)["audio-0"] for folder in folders)
+    assert once.read_bytes() == again.read_bytes()
+
+
+def test_damaged_sound_is_refused_unless_salvaged(clip: Clips, tmp_path: Path) -> None:
+    source = clip("garbage")
+    with pytest.raises(InvalidInputData, match="audio is damaged"):
+        encode.run_audio(source, audio_task(source, {1: "mono"}), tmp_path)
+    out = encode.run_audio(source, audio_task(source, {1: "mono"}, damage_policy="salvage"), tmp_path)["audio-0"]
+    assert abs(float(probe_json(out, "-show_streams")["streams"][0]["duration"]) - 10) < 0.1
+
+
+def test_sound_shorter_than_promised_is_refused(clip: Clips, tmp_path: Path) -> None:
+    source = clip("plain")
+    with pytest.raises(InvalidInputData, match=r"audio-0 is 10\.\d+ s long, expected 12"):
+        encode.run_audio(source, audio_task(source, {1: "mono"}, duration=Fraction(12)), tmp_path)
+
+
+# -- as it is planned
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["plain", "film", "mkv", "mkv60", "vfr", "long_gop", "single_keyframe", "open_gop_264", "open_gop_264_ts", "open_gop_265",
+     "mpegts", "start_offset", "fragmented", "flv", "avi", "mpegps", "vp8", "vp9", "edit_list", "video_late", "interlaced",
+     "rotated_270", "anamorphic", "odd_both", "hdr_hlg", "one_frame", "two_videos"],
+)  # fmt: skip
+def test_what_is_probed_and_cut_is_encoded_whole(
+    clip: Clips, tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = clip(name)
+    info, index = probe(source, settings=Settings())
+    timing, chunks = cut(
+        index, info, chunk_seconds=3, max_chunks=50, slots=1, gop_seconds=Fraction(1), segment_seconds=2, thumbnail_seconds=2
+    )
+    tasks = [VideoTask(stream=info.video, timing=timing, chunk=chunk, rungs=(LOW, HIGH)) for chunk in chunks]
+    parts = encode_all(source, tasks, tmp_path)
+    numbers = read_frame_numbers(join([part["high"] for part in parts], tmp_path / "high.h264"))
+    first = 250 - clip.frames(name) if name == "edit_list" else 0
+    assert numbers == list(range(first, first + clip.frames(name)))
+    assert len({extradata(part["high"]) for part in parts}) == 1
