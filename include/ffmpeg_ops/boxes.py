@@ -8,17 +8,12 @@ from pathlib import Path
 
 from include.errors import VerificationFailed
 
-__all__ = ["avc_configuration", "top_level"]
-
-
-def top_level(path: Path) -> tuple[str, ...]:
-    """Return the types of a file's top-level boxes in order; raises :class:`VerificationFailed` where they are cut off."""
-    return tuple(kind for kind, _, _ in _boxes(path))
+__all__ = ["avc_configuration", "walk"]
 
 
 def avc_configuration(path: Path) -> bytes:
     """Return the AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1): profile, level, parameter sets of the H.264 track."""
-    for kind, start, size in _boxes(path):
+    for kind, start, size in walk(path):
         if kind == "moov":
             with path.open("rb") as file:
                 file.seek(start)
@@ -30,7 +25,8 @@ def avc_configuration(path: Path) -> bytes:
     raise VerificationFailed(f"{path.name} has no H.264 track.")
 
 
-def _boxes(path: Path) -> Iterator[tuple[str, int, int]]:
+def walk(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Yield type, start and size of every top-level box; raises :class:`VerificationFailed` where one is cut off."""
     end = path.stat().st_size
     position = 0
     with path.open("rb") as file:

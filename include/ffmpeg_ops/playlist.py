@@ -22,6 +22,7 @@ __all__ = [
     "codec_string",
     "language_tag",
     "master_playlist",
+    "media_playlist",
     "read_media_playlist",
     "rename_segments",
     "safe_language",
@@ -241,6 +242,25 @@ def rename_segments(text: str, rename: Callable[[str], str]) -> str:
         segment.uri = uri(rename(segment.uri))
         if segment.init_section:
             segment.init_section.uri = uri(rename(segment.init_section.uri))
-    # RFC 8216, 4.3.3.1: EXTINF, rounded to the nearest integer, is at most this.
-    parsed.target_duration = max(math.floor(segment.duration + 0.5) for segment in parsed.segments) or 1
+    parsed.target_duration = _target_duration([float(segment.duration) for segment in parsed.segments])
+    # ffmpeg does not say so of sound, where every segment is.
+    parsed.is_independent_segments = True
     return str(parsed.dumps(infspec="microsecond"))
+
+
+def media_playlist(segments: Sequence[Segment], initialization: str) -> str:
+    """Return the playlist of fMP4 segments; paths are relative to it."""
+    parsed = m3u8.M3U8()
+    parsed.version = "7"
+    parsed.is_independent_segments = parsed.is_endlist = True
+    parsed.playlist_type = "vod"
+    parsed.target_duration = _target_duration([segment.duration for segment in segments])
+    start = {"uri": uri(initialization)}
+    for segment in segments:
+        parsed.add_segment(m3u8.Segment(uri(segment.path), duration=segment.duration, init_section=start))
+    return str(parsed.dumps(infspec="microsecond"))
+
+
+def _target_duration(durations: Sequence[float]) -> int:
+    # RFC 8216, 4.3.3.1: EXTINF, rounded to the nearest integer, is at most this.
+    return max([1, *(math.floor(duration + 0.5) for duration in durations)])

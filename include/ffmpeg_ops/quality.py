@@ -99,7 +99,9 @@ def _command(source: Path, task: VideoTask, files: Mapping[str, Path], *, window
     references = {}
     for size, branch in zip(sizes, _split(filters.retime(prepared, part), len(sizes)), strict=True):
         users = sum((rung.width, rung.height) == size for rung in task.rungs)
-        references[size] = iter(_split(filters.resize(branch, part, *size), users * measures))
+        # Both sides are numbered anew: frames are compared by their place in the window, not by timestamps that rounding moves.
+        given = filters.resize(branch, part, *size).filter("setpts", "N")
+        references[size] = iter(_split(given, users * measures))
     outputs = []
     for rung in task.rungs:
         video = _encoded(files[rung.name], task, window)
@@ -136,8 +138,8 @@ def _encoded(path: Path, task: VideoTask, window: Window) -> Any:
     video = ffmpeg.input(f"file:{path}", **_only_files(), ss=f"{aim}us", noaccurate_seek=None)["v:0"]
     return (
         video.filter("trim", start_pts=start, end_pts=end)
-        .filter("setpts", f"PTS-({start})")
         .filter("settb", f"{time_base.numerator}/{time_base.denominator}")
+        .filter("setpts", "N")
     )
 
 

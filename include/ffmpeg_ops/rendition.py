@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -69,21 +70,32 @@ def open_mp4(name: str, path: Path, scratch: Path, **run_kwargs: Any) -> Renditi
     return Rendition(name, options, streams, complaints, None, 0, path.stat().st_size)
 
 
-def open_hls(name: str, path: Path, scratch: Path, **run_kwargs: Any) -> Rendition:
-    """Read the streams and packets of all segments of a media playlist, as a player would."""
-    made = playlist.read_media_playlist(path.read_text(encoding="utf-8"), lambda file: _size(name, path.parent / file))
+def open_hls(name: str, path: Path, scratch: Path, *, joined: bool = False, **run_kwargs: Any) -> Rendition:
+    """Read the streams and packets of all segments of a media playlist, as a player would.
+
+    ``joined`` reads one file of all segments instead: ffmpeg's HLS reader gives the first packets of sound alone wrong times.
+    """
+    text = path.read_text(encoding="utf-8")
+    made = playlist.read_media_playlist(text, lambda file: _size(name, path.parent / file))
     if not made.segments:
         raise VerificationFailed(f"rung {name} has an empty playlist")
     # ffmpeg does not decode the URLs of a local playlist, so it gets links with names that need none.
     folder = Path(tempfile.mkdtemp(dir=scratch))
-    neutral = {segment.path: f"{number:05d}{Path(segment.path).suffix}" for number, segment in enumerate(made.segments)}
-    if made.initialization:
-        neutral[made.initialization] = "init.mp4"
-    for file, link in neutral.items():
-        (folder / link).symlink_to((path.parent / file).resolve())
-    text = playlist.rename_segments(path.read_text(encoding="utf-8"), lambda file: neutral[playlist.uri_path(file)])
-    (folder / "index.m3u8").write_text(text, encoding="utf-8")
-    options = (*runner.input_options("hls"), "-i", f"{folder / 'index.m3u8'}")
+    files = [*([made.initialization] if made.initialization else []), *(segment.path for segment in made.segments)]
+    links = {file: f"{number:05d}{Path(file).suffix}" for number, file in enumerate(files)}
+    if joined:
+        whole = folder / "whole"
+        with whole.open("wb") as out:
+            for file in links:
+                with (path.parent / file).open("rb") as segment:
+                    shutil.copyfileobj(segment, out)
+        options = (*runner.input_options(), "-i", f"file:{whole}")
+    else:
+        for file, link in links.items():
+            (folder / link).symlink_to((path.parent / file).resolve())
+        renamed = playlist.rename_segments(text, lambda file: links[playlist.uri_path(file)])
+        (folder / "index.m3u8").write_text(renamed, encoding="utf-8")
+        options = (*runner.input_options("hls"), "-i", f"{folder / 'index.m3u8'}")
     streams, complaints = _read(name, options, scratch, run_kwargs)
     start = _size(name, path.parent / made.initialization) if made.initialization else 0
     size = start + sum(segment.size for segment in made.segments)
@@ -107,7 +119,9 @@ def decode_sample(rendition: Rendition, ranges: Sequence[tuple[int, int]], scrat
     wanted = ["key", *(f"between(n,{first},{end - 1})" for first, end in ranges)]
     argv = ["ffmpeg", *rendition.input, "-map", "0:v:0", "-c", "copy", "-bsf:v", f"noise=drop='not({_sum(wanted)})'"]
     _run(rendition.name, [*argv, "-f", "mpegts", f"file:{sample}"], run_kwargs)
-    frames = _decode(rendition.name, (*runner.input_options(), "-i", f"file:{sample}", "-map", "0:v:0"), run_kwargs)
+    frames = _decode(
+        rendition.name, (*runner.input_options(), "-f", "mpegts", "-i", f"file:{sample}", "-map", "0:v:0"), run_kwargs
+    )
     sample.unlink()
     return frames
 
