@@ -49,7 +49,9 @@ def scratch_folder(cache_dir: Path) -> Iterator[Path]:
 def sweep(cache_dir: Path) -> int:
     """Remove the scratch folders of processes that are gone; return how many."""
     removed = 0
-    for folder in (cache_dir / "scratch").glob("*/"):
+    for folder in (cache_dir / "scratch").iterdir():
+        if not folder.is_dir():
+            continue
         try:
             with FileLock(_lock(folder), timeout=0):
                 _remove(folder)
