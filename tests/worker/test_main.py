@@ -297,3 +297,12 @@ def test_exit_codes_tell_what_to_do(status: Any, error: Any, code: int) -> None:
         {"unit_id": "plan", "status": status, "fingerprint": "", "error": error, "started_at": at, "finished_at": at}
     )
     assert exit_code(result) == code
+
+
+def test_salvage_publishes_what_can_be_decoded_and_says_what_is_lost(
+    shop: Callable[..., Shop], clip: Clips, tmp_path: Path
+) -> None:
+    one = shop(clip("garbage"), damage_policy="salvage")
+    *_, finish = one.all()
+    report = json.loads(one.published("report.json", tmp_path / "report.json").read_bytes())
+    assert 0 < report["frames"] == finish.metrics["frames"] <= 250
