@@ -17,7 +17,7 @@ from tests.e2e.stack import RunningStack
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 SUBMIT = "/prod/videoTranscode"
-HOSTILE = ["sp ace", "ha#sh", "100%25", "a+b&c=d", "中文", "🎬", "-rf", 'it\'s "quoted"', "$(id);`id`", "%05d", "..."]
+HOSTILE = ["sp ace#100%25", "a+b&c=d;", "中文🎬", "-rf", 'it\'s "$(id)`id`"', "...%05d"]
 
 
 @pytest.fixture
@@ -187,6 +187,6 @@ def test_another_client_finds_no_run_of_ours(stack: RunningStack, clip: Clips, s
 )
 def test_a_wrong_field_is_named(stack: RunningStack, src: str, changes: dict[str, Any], status: int, field: str) -> None:
     with stack.client() as client:
-        answer = client.post(SUBMIT, json=body(stack, src, **changes))
+        answer = client.post(SUBMIT, json=body(stack, src) | changes)
     assert answer.status_code == status
     assert answer.json()["message"].startswith(f"{field}: ")
