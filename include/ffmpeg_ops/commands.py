@@ -41,7 +41,9 @@ def encode_chunk(source: Path, task: VideoTask, out_dir: Path) -> Command:
     :func:`lut_path`.
     """
     chunk = task.chunk
-    video = ffmpeg.input(f"file:{source}", **_input(), **_seek(task), threads=task.threads)[str(task.stream.index)]
+    # A picture size that changes midway is the scalers' work: a graph built anew would count its frames from zero again.
+    video = ffmpeg.input(f"file:{source}", **_input(), **_seek(task), threads=task.threads, reinit_filter=0)
+    video = video[str(task.stream.index)]
     prepared = filters.prepare(video, task, lut_path(task, out_dir))
     outputs = []
     if chunk.thumbnails:

@@ -21,7 +21,7 @@ from include.ffmpeg_ops.timeline import cut
 from include.settings import Settings
 from tests.conftest import Clips
 from tests.ffmpeg_ops.tasks import HIGH, LOW, join, packets, probe_json, probe_video, video_tasks
-from tests.media import ffmpeg, read_frame_numbers
+from tests.media import ffmpeg, numbers, read_frame_numbers
 
 
 def encode_all(source: Path, tasks: Sequence[VideoTask], folder: Path) -> list[dict[str, Path]]:
@@ -120,6 +120,18 @@ def test_output_timestamps_of_a_variable_rate_are_the_sources_own(clip: Clips, t
     parts = encode_all(source, tasks, tmp_path)
     joined = [pts + task.chunk.start_pts for task, part in zip(tasks, parts, strict=True) for pts, _ in packets(part["high"])]
     assert joined == [pts for pts, _ in packets(source)]
+
+
+def test_a_picture_size_that_changes_midway_is_scaled_away(tmp_path: Path, tools: tuple[str, str]) -> None:
+    halves = [
+        make(tmp_path / f"{size}.h264", *numbers(50, size=size), "-c:v", "libx264", "-g", "25", "-bf", "0")
+        for size in ("128x72", "160x90")
+    ]
+    (tmp_path / "both.h264").write_bytes(b"".join(half.read_bytes() for half in halves))
+    source = make(tmp_path / "both.ts", "-r", "25", "-i", str(tmp_path / "both.h264"), "-c", "copy")
+    task = video_tasks(source, probe_video(source, rate=Fraction(25)), (0,))[0]
+    part = encode_all(source, [task], tmp_path)[0]
+    assert read_frame_numbers(part["high"]) == [*range(50), *range(50)]
 
 
 def test_a_seek_that_lands_too_late_is_noticed_and_made_good(
