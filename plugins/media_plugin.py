@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
-
-from include.settings import get_settings
 
 
 class _LazyApp:
@@ -14,16 +13,25 @@ class _LazyApp:
 
     def __init__(self) -> None:
         self._app: Any = None
+        self._making = asyncio.Lock()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if self._app is None:
-            from include.media_api.airflow_gateway import InProcessGateway  # noqa: PLC0415
-            from include.media_api.app import create_app  # noqa: PLC0415
-            from include.media_store.objects import S3ObjectStore  # noqa: PLC0415
-
-            settings = get_settings()
-            self._app = create_app(settings, S3ObjectStore(settings), InProcessGateway(settings.airflow_user))
+            async with self._making:
+                if self._app is None:
+                    # In a thread: its imports would hold up the server's other requests.
+                    self._app = await asyncio.to_thread(_make_app)
         await self._app(scope, receive, send)
+
+
+def _make_app() -> Any:
+    from include.media_api.airflow_gateway import InProcessGateway  # noqa: PLC0415
+    from include.media_api.app import create_app  # noqa: PLC0415
+    from include.media_store.objects import S3ObjectStore  # noqa: PLC0415
+    from include.settings import get_settings  # noqa: PLC0415
+
+    settings = get_settings()
+    return create_app(settings, S3ObjectStore(settings), InProcessGateway(settings.airflow_user))
 
 
 class MediaPlugin(AirflowPlugin):
