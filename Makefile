@@ -6,10 +6,10 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status demo test lint format bench lock clean
+.PHONY: help setup up down status demo test test-s3 lint format bench lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## install everything into .venv (and ffmpeg there, if the system has none)
 
@@ -30,6 +30,11 @@ demo: setup ## do the main job on real video: VIDEO=path takes yours, KEEP=1 lea
 
 test: setup ## run all tests (ARGS=… goes to pytest)
 	@$(RUN) -m pytest $(ARGS)
+
+test-s3: setup ## run the storage tests against a real S3 server (Ceph RGW from Debian packages)
+	@bash scripts/ceph_s3.sh up && trap 'bash scripts/ceph_s3.sh down' EXIT && \
+	REELFLOW_TEST_S3=http://127.0.0.1:7480 REELFLOW_TEST_S3_KEY=MEDIAKEY REELFLOW_TEST_S3_SECRET=MEDIASECRET \
+	  $(RUN) -m pytest tests/media_store tests/worker $(ARGS)
 
 lint: setup ## ruff, mypy, import rules
 	@ruff check . && ruff format --check . && mypy && lint-imports --no-cache

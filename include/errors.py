@@ -16,6 +16,7 @@ Every failure that a user can see is one of these. Airflow's retry policy reads 
     ├── InternalError               InternalError           yes        500
     │   ├── VerificationFailed      VerificationFailed      yes        500
     │   └── StorageError            StorageError            yes        503
+    ├── ObjectExists                ObjectExists            no         409
     ├── TimedOut                    TimeOut                 yes        504
     └── Cancelled                   Cancelled               no         409
 """
@@ -34,6 +35,7 @@ __all__ = [
     "LimitExceeded",
     "MediaError",
     "NotFound",
+    "ObjectExists",
     "OutputNotSupported",
     "ParameterError",
     "RequestError",
@@ -141,6 +143,13 @@ class StorageError(InternalError):
 
     code = "StorageError"
     http_status = 503
+
+
+class ObjectExists(MediaError):
+    """A conditional write found that the object is there already."""
+
+    code = "ObjectExists"
+    http_status = 409
 
 
 class TimedOut(MediaError):

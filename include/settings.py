@@ -24,7 +24,9 @@ ApiKeys = Annotated[dict[str, SecretStr], NoDecode]
 class Settings(BaseSettings):
     """Settings of one process; sizes in bytes, times in seconds unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="MEDIA_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MEDIA_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     # -- access
     api_keys: ApiKeys = Field(

@@ -41,8 +41,8 @@ def make_clip(path: Path, *, seconds: float, width: int, height: int, rate: str 
     video = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-maxrate", bit_rate, "-bufsize", bit_rate, "-g", "100"]
     tags = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
     subprocess.run(
-        ["ffmpeg", "-nostdin", "-v", "error", "-y", *lavfi, *tone, "-filter_complex", graph, "-map", "[v]", "-map", "3:a"]
-        + ["-t", str(seconds), *video, *tags, "-c:a", "aac", "-b:a", "128k", "-ac", "2", str(path)],
+        ["ffmpeg", "-nostdin", "-v", "error", "-y", *lavfi, *tone, "-filter_complex", graph]
+        + ["-map", "[v]", "-map", "3:a", "-t", str(seconds), *video, *tags, "-c:a", "aac", "-b:a", "128k", "-ac", "2", str(path)],
         check=True,
     )
 
@@ -52,8 +52,8 @@ def read_frame_numbers(media: str) -> list[int]:
     # The top sliver, averaged to one pixel a block.
     picture = f"crop=iw:max(2\\,ih/48):0:0,scale={BITS * 4}:1:flags=area,format=gray"
     raw = subprocess.run(
-        ["ffmpeg", "-nostdin", "-v", "error", "-i", media, "-map", "0:v:0", "-vf", picture, "-fps_mode", "passthrough"]
-        + ["-f", "rawvideo", "-"],
+        ["ffmpeg", "-nostdin", "-v", "error", "-i", media, "-map", "0:v:0", "-vf", picture]
+        + ["-fps_mode", "passthrough", "-f", "rawvideo", "-"],
         check=True,
         stdout=subprocess.PIPE,
     ).stdout

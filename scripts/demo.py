@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import boto3
 import httpx
 import m3u8
 
 from include.embedded import connect, down, up
 from scripts.clips import make_clip, read_frame_numbers
+from scripts.s3 import embedded_s3
 
 FOLDER = "demo/"
 
@@ -107,11 +107,11 @@ def check_rendition(name: str, media: Path, source: Facts, numbered: bool) -> Fa
         wrong = next((n for n, number in enumerate(shown) if n != number), None)
         expect(wrong is None and len(shown) == source.frames, f"{name}: frame {wrong} is not in its place")
     else:
-        decoded = subprocess.run(
-            ["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", str(media), "-f", "null", "-"], stderr=subprocess.PIPE
-        )
-        expect(decoded.returncode == 0, f"{name} does not decode cleanly")
-    say(f"      {name:<10} {facts.width}x{facts.height}  {facts.frames} frames, each once and in order; audio {facts.audio_tracks}")
+        decode = ["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", str(media), "-f", "null", "-"]
+        expect(subprocess.run(decode, check=False).returncode == 0, f"{name} does not decode cleanly")
+    say(
+        f"      {name:<10} {facts.width}x{facts.height}  {facts.frames} frames, each once and in order; audio {facts.audio_tracks}"
+    )
     return facts
 
 
@@ -122,7 +122,9 @@ def check_hls(master_path: Path, source: Facts, numbered: bool) -> None:
     grids = set()
     for variant in master.playlists:
         info = variant.stream_info
-        expect(bool(info.bandwidth and info.average_bandwidth and info.codecs and info.frame_rate), f"{variant.uri}: tags missing")
+        expect(
+            bool(info.bandwidth and info.average_bandwidth and info.codecs and info.frame_rate), f"{variant.uri}: tags missing"
+        )
         playlist = master_path.parent / variant.uri
         facts = check_rendition(playlist.parent.name, playlist, source, numbered)
         expect(info.resolution == (facts.width, facts.height), f"{variant.uri}: RESOLUTION is wrong")
@@ -167,11 +169,17 @@ def main() -> int:
 
 def _run(clip: Path, work: Path, numbered: bool) -> int:
     stack = connect()
-    assert stack is not None
+    if stack is None:
+        say("demo: the stack has gone; see its logs")
+        return 1
     source = facts_of(str(clip))
-    s3 = boto3.client("s3", endpoint_url=stack.aws_url, aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+    s3 = boto3.client(
+        "s3", endpoint_url=stack.aws_url, aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1"
+    )
     key = f"{FOLDER}src/{clip.name if clip.suffix.lower() == '.mp4' else clip.stem + '.mp4'}"
-    say(f"==> uploading {clip.name} ({clip.stat().st_size / 1e6:.1f} MB, {source.frames} frames, {float(source.duration):.3f} s) to s3://{stack.bucket}/{key}")
+    say(
+        f"==> uploading {clip.name} ({clip.stat().st_size / 1e6:.1f} MB, {source.frames} frames, {float(source.duration):.3f} s) to s3://{stack.bucket}/{key}"
+    )
     s3.upload_file(str(clip), stack.bucket, key)
     stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     began = time.monotonic()

@@ -10,7 +10,10 @@ from include.settings import Settings, render_table
 
 def test_api_keys_are_client_key_pairs_and_stay_secret():
     settings = Settings(api_keys="alice:k1, bob:k2:with:colons")
-    assert {client: key.get_secret_value() for client, key in settings.api_keys.items()} == {"alice": "k1", "bob": "k2:with:colons"}
+    assert {client: key.get_secret_value() for client, key in settings.api_keys.items()} == {
+        "alice": "k1",
+        "bob": "k2:with:colons",
+    }
     assert "k1" not in repr(settings)
 
 

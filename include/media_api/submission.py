@@ -11,8 +11,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
-from include.errors import NotFound
-from include.media_store.objects import ObjectExists, ObjectStore
+from include.errors import NotFound, ObjectExists
+from include.media_store.objects import ObjectStore
 from include.settings import Settings
 from include.worker.models import TranscodeRequest
 from include.worker.video_transcode import Element, VideoTranscodeRequest

@@ -9,9 +9,9 @@ from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError, S3UploadFailedError
 
-from include.errors import AccessDenied, MediaError, NotFound, StorageError
+from include.errors import AccessDenied, MediaError, NotFound, ObjectExists, StorageError
 
-__all__ = ["ObjectExists", "error_code", "translated"]
+__all__ = ["error_code", "translated"]
 
 _ABSENT = {"404", "NoSuchKey", "NotFound", "NoSuchBucket", "NoSuchVersion"}
 _DENIED = {
@@ -25,13 +25,6 @@ _DENIED = {
     "SignatureDoesNotMatch",
 }
 _PRESENT = {"409", "412", "ConditionalRequestConflict", "PreconditionFailed"}
-
-
-class ObjectExists(MediaError):
-    """A conditional write found that the object is there already."""
-
-    code = "ObjectExists"
-    http_status = 409
 
 
 def error_code(error: ClientError) -> str:

@@ -16,14 +16,14 @@ from s3transfer.manager import TransferConfig, TransferManager
 from include.errors import InvalidInputData, NotFound, StorageError
 from include.media_store.client import s3_client
 from include.media_store.content_types import content_type_for
-from include.media_store.errors import ObjectExists, error_code, translated
+from include.media_store.errors import error_code, translated
 from include.media_store.models import ObjectRef, object_uri
 from include.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["ObjectExists", "ObjectStore", "S3ObjectStore"]
+__all__ = ["ObjectStore", "S3ObjectStore"]
 
 _MIB = 2**20
 # Below the threshold one request is fastest; above it four parts in flight fill a 10 Gbit/s line from one host.

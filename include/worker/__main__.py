@@ -15,11 +15,11 @@ from typing import Any, TextIO
 from include.errors import MediaError
 from include.media_store.objects import S3ObjectStore
 from include.settings import get_settings
-from include.worker.bench import now
 from include.worker.execute import execute, load_unit
 from include.worker.job import Job
 from include.worker.models import UnitResult
 from include.worker.watch import end_with_standard_input
+from include.worker.workbench import now
 
 __all__ = ["EXIT_CANCELLED", "EXIT_DONE", "EXIT_FAILED", "EXIT_RETRY", "exit_code", "main"]
 

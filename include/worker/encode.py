@@ -10,9 +10,9 @@ from typing import Any
 from include.errors import InternalError
 from include.ffmpeg_ops.models import VideoTask
 from include.media_store.models import ObjectRef
-from include.worker.bench import Bench
 from include.worker.models import AudioUnitTask, Output, UnitResult, VideoUnitTask, WorkUnit
 from include.worker.work import Made, in_parallel
+from include.worker.workbench import Workbench
 
 __all__ = ["AudioWork", "VideoWork"]
 
@@ -20,8 +20,8 @@ __all__ = ["AudioWork", "VideoWork"]
 class _EncodeWork:
     """What a chunk and the audio have in common."""
 
-    def __init__(self, bench: Bench, unit: WorkUnit) -> None:
-        self._bench = bench
+    def __init__(self, workbench: Workbench, unit: WorkUnit) -> None:
+        self._bench = workbench
         self._unit = unit
         self.fingerprint = unit.fingerprint
 
@@ -64,24 +64,24 @@ class VideoWork(_EncodeWork):
         """Encode, verify, measure quality, upload; metrics hold frames (and those lost in salvage), fps and quality by rung."""
         assert isinstance(self._unit.task, VideoUnitTask)  # noqa: S101 - chosen by this very type
         task = self._unit.task.video
-        bench = self._bench
+        workbench = self._bench
         source, folder = self._source()
-        with bench.phase("encode", task.chunk.frames, "frames"):
-            files: dict[str, Path] = bench.media.run_chunk(
+        with workbench.phase("encode", task.chunk.frames, "frames"):
+            files: dict[str, Path] = workbench.media.run_chunk(
                 source,
                 task,
                 folder,
-                on_progress=lambda progress: bench.progress.update(progress.frames, progress.fps),
-                **bench.run_arguments(),
+                on_progress=lambda progress: workbench.progress.update(progress.frames, progress.fps),
+                **workbench.run_arguments(),
             )
-        with bench.phase("verify"):
-            bench.media.verify_chunk(task, files, **bench.run_arguments())
+        with workbench.phase("verify"):
+            workbench.media.verify_chunk(task, files, **workbench.run_arguments())
         frames = self._frames(task, files)
         metrics: dict[str, Any] = {"frames": frames, "frames_missing": task.chunk.frames - frames}
-        metrics["fps"] = round(frames / max(bench.phases["encode"]["wall_seconds"], 1e-3), 2)
+        metrics["fps"] = round(frames / max(workbench.phases["encode"]["wall_seconds"], 1e-3), 2)
         if task.measure_quality:
-            with bench.phase("quality"):
-                metrics["quality"] = bench.media.measure(source, task, files, **bench.run_arguments())
+            with workbench.phase("quality"):
+                metrics["quality"] = workbench.media.measure(source, task, files, **workbench.run_arguments())
         return Made(self._upload(files), metrics=metrics)
 
     def _frames(self, task: VideoTask, files: Mapping[str, Path]) -> int:
@@ -99,15 +99,15 @@ class AudioWork(_EncodeWork):
         """Encode and upload; metrics hold the seconds of the longest stream."""
         assert isinstance(self._unit.task, AudioUnitTask)  # noqa: S101 - chosen by this very type
         task = self._unit.task.audio
-        bench = self._bench
+        workbench = self._bench
         seconds = max(float(target.stream.duration) for target in task.targets)
         source, folder = self._source()
-        with bench.phase("encode", round(seconds, 1), "seconds"):
-            files: dict[str, Path] = bench.media.run_audio(
+        with workbench.phase("encode", round(seconds, 1), "seconds"):
+            files: dict[str, Path] = workbench.media.run_audio(
                 source,
                 task,
                 folder,
-                on_progress=lambda progress: bench.progress.update(round(float(progress.out_time), 1)),
-                **bench.run_arguments(),
+                on_progress=lambda progress: workbench.progress.update(round(float(progress.out_time), 1)),
+                **workbench.run_arguments(),
             )
         return Made(self._upload(files), metrics={"seconds": round(seconds, 3), "tracks": len(task.targets)})

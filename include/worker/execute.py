@@ -16,7 +16,6 @@ from include.media_store.models import parse_uri
 from include.media_store.objects import ObjectStore
 from include.media_store.scratch import private_folder, scratch_folder
 from include.settings import Settings
-from include.worker.bench import Bench, now
 from include.worker.encode import AudioWork, VideoWork
 from include.worker.finish import FinishWork
 from include.worker.job import Job
@@ -25,12 +24,13 @@ from include.worker.models import UnitResult, WorkUnit
 from include.worker.plan import PlanWork
 from include.worker.progress import Progress
 from include.worker.work import Work
+from include.worker.workbench import Workbench, now
 
 __all__ = ["execute", "load_unit"]
 
 logger = logging.getLogger(__name__)
 
-_KINDS: dict[str, Callable[[Bench, WorkUnit], Work]] = {
+_KINDS: dict[str, Callable[[Workbench, WorkUnit], Work]] = {
     "plan": PlanWork,
     "video": VideoWork,
     "audio": AudioWork,
@@ -66,24 +66,24 @@ def execute(
     if isinstance(unit, str):
         unit = load_unit(store, unit)
     job = Job(store, settings, unit.bucket, unit.job_id)
-    bench = Bench(store, settings, job, media or MediaTools(), Progress(emit), cancelled or threading.Event())
+    workbench = Workbench(store, settings, job, media or MediaTools(), Progress(emit), cancelled or threading.Event())
     try:
         lock = private_folder(settings.cache_dir) / "locks" / f"{job.job_id}-{unit.id}.lock"
-        with file_lock(lock, bench.check):
-            return _attempt(bench, unit)
+        with file_lock(lock, workbench.check):
+            return _attempt(workbench, unit)
     except MediaError as error:
         # Given up before it began: another attempt may be at work, whose marker must not be overwritten.
-        return _failure(bench, unit, unit.fingerprint, error)
+        return _failure(workbench, unit, unit.fingerprint, error)
 
 
-def _attempt(bench: Bench, unit: WorkUnit) -> UnitResult:
+def _attempt(workbench: Workbench, unit: WorkUnit) -> UnitResult:
     fingerprint = unit.fingerprint
     try:
-        work = _KINDS[unit.task.kind](bench, unit)
+        work = _KINDS[unit.task.kind](workbench, unit)
         fingerprint = work.fingerprint
         result = work.finished()
         if result is None:
-            with scratch_folder(bench.settings.cache_dir) as bench.scratch:
+            with scratch_folder(workbench.settings.cache_dir) as workbench.scratch:
                 made = work.run()
             result = UnitResult(
                 unit_id=unit.id,
@@ -91,24 +91,24 @@ def _attempt(bench: Bench, unit: WorkUnit) -> UnitResult:
                 fingerprint=fingerprint,
                 outputs=made.outputs,
                 units=made.units,
-                metrics=bench.metrics() | made.metrics,
-                started_at=bench.started_at,
+                metrics=workbench.metrics() | made.metrics,
+                started_at=workbench.started_at,
                 finished_at=now(),
             )
-            bench.job.write_result(result)
+            workbench.job.write_result(result)
             logger.info("unit %s is done: %d outputs", unit.id, len(result.outputs))
         else:
             logger.info("unit %s was done already, at %s", unit.id, result.finished_at)
             result = result.model_copy(update={"reused": True})
     except Exception as error:
-        result = _failure(bench, unit, fingerprint, error)
-        _try(lambda: bench.job.write_result(result), f"the failure of unit {unit.id} could not be written")
+        result = _failure(workbench, unit, fingerprint, error)
+        _try(lambda: workbench.job.write_result(result), f"the failure of unit {unit.id} could not be written")
     else:
         _try(work.clean_up, f"work files of unit {unit.id} remain")
     return result
 
 
-def _failure(bench: Bench, unit: WorkUnit, fingerprint: str, error: Exception) -> UnitResult:
+def _failure(workbench: Workbench, unit: WorkUnit, fingerprint: str, error: Exception) -> UnitResult:
     if isinstance(error, MediaError):
         logger.warning("unit %s failed: %s: %s", unit.id, error.code, error)
     else:
@@ -118,8 +118,8 @@ def _failure(bench: Bench, unit: WorkUnit, fingerprint: str, error: Exception) -
         status="failed",
         fingerprint=fingerprint,
         error=_public(error).to_document(),
-        metrics=bench.metrics(),
-        started_at=bench.started_at,
+        metrics=workbench.metrics(),
+        started_at=workbench.started_at,
         finished_at=now(),
     )
 

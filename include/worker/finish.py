@@ -12,11 +12,11 @@ from typing import Any
 from include.errors import InternalError, InvalidInputData, NotFound, StorageError
 from include.ffmpeg_ops.models import Plan
 from include.media_store.models import ObjectRef
-from include.worker.bench import Bench
 from include.worker.models import FinishTask, Output, UnitResult, WorkUnit
 from include.worker.publish import publish
 from include.worker.report import render_report, weighted_quality
 from include.worker.work import Made, in_parallel
+from include.worker.workbench import Workbench
 
 __all__ = ["FinishWork"]
 
@@ -28,12 +28,12 @@ REPORT = "report.json"
 class FinishWork:
     """Joins chunks and audio to what the request asks for; the destination key is written last."""
 
-    def __init__(self, bench: Bench, unit: WorkUnit) -> None:
+    def __init__(self, workbench: Workbench, unit: WorkUnit) -> None:
         assert isinstance(unit.task, FinishTask)  # noqa: S101 - chosen by this very type
-        self._bench = bench
+        self._bench = workbench
         self._request = unit.task.request
-        self._plan: Plan = bench.job.read_plan()
-        self._units: list[WorkUnit] = list(in_parallel(bench.job.read_unit, unit.task.units, bench.check))
+        self._plan: Plan = workbench.job.read_plan()
+        self._units: list[WorkUnit] = list(in_parallel(workbench.job.read_unit, unit.task.units, workbench.check))
         self._source = self._common_source()
         self._unit = unit.model_copy(update={"source": self._source})
         decided_by = [self._unit.fingerprint, self._plan.model_dump(mode="json"), [part.fingerprint for part in self._units]]
@@ -45,23 +45,23 @@ class FinishWork:
 
     def run(self) -> Made:
         """Assemble, verify, report, publish; outputs are the published files by their path, the entry last."""
-        bench, plan, request = self._bench, self._plan, self._request
+        workbench, plan, request = self._bench, self._plan, self._request
         results = self._results()
         files = self._fetch(results)
-        out_dir = bench.scratch / "out"
+        out_dir = workbench.scratch / "out"
         out_dir.mkdir()
-        with bench.phase("package"):
+        with workbench.phase("package"):
             parts = {rung.name: [files[unit.id, rung.name] for unit in self._units if unit.id != "audio"] for rung in plan.rungs}
             audio = [files["audio", f"audio-{number}"] for number in range(len(plan.audio))]
             thumbnails = [path for (_, name), path in files.items() if name.startswith("thumbnail")]
-            arguments: dict[str, Any] = bench.run_arguments()
+            arguments: dict[str, Any] = workbench.run_arguments()
             if plan.container == "hls":
-                package = bench.media.package_hls(plan, parts, audio, thumbnails, out_dir, request.name, **arguments)
+                package = workbench.media.package_hls(plan, parts, audio, thumbnails, out_dir, request.name, **arguments)
             else:
-                package = bench.media.package_mp4(plan, parts, audio, out_dir, request.name, **arguments)
-        with bench.phase("verify"):
+                package = workbench.media.package_mp4(plan, parts, audio, out_dir, request.name, **arguments)
+        with workbench.phase("verify"):
             salvaged = _salvaged(results)
-            facts = bench.media.verify_package(plan, package, out_dir, actual_frames=salvaged, **bench.run_arguments())
+            facts = workbench.media.verify_package(plan, package, out_dir, actual_frames=salvaged, **workbench.run_arguments())
         sizes = {file: (out_dir / file).stat().st_size for file in package.files}
         report = render_report(
             request=request,
@@ -70,14 +70,14 @@ class FinishWork:
             results=results,
             sizes=sizes,
             facts=facts,
-            costs=bench.metrics(),
-            ffmpeg=bench.media.tools(bench.settings).version,
+            costs=workbench.metrics(),
+            ffmpeg=workbench.media.tools(workbench.settings).version,
         )
         (out_dir / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
         self._check_source()
-        before = bench.job.read_result("finish")
+        before = workbench.job.read_result("finish")
         outputs = publish(
-            bench,
+            workbench,
             out_dir,
             bucket=request.bucket,
             folder=request.folder,

@@ -10,7 +10,6 @@ from typing import Any
 from include.errors import InvalidInputData, LimitExceeded, NotFound, ParameterError
 from include.ffmpeg_ops.models import AudioTask, Chunk, Plan, VideoTask
 from include.media_store.models import ObjectRef, object_uri
-from include.worker.bench import Bench, processors
 from include.worker.job import finish_unit
 from include.worker.models import (
     AudioUnitTask,
@@ -22,6 +21,7 @@ from include.worker.models import (
     WorkUnit,
 )
 from include.worker.work import Made, in_parallel
+from include.worker.workbench import Workbench, processors
 
 __all__ = ["PlanWork"]
 
@@ -41,20 +41,20 @@ _PLANNING_SETTINGS = {
 class PlanWork:
     """Probes the source and writes ``request.json``, ``plan.json`` and the unit documents."""
 
-    def __init__(self, bench: Bench, unit: WorkUnit) -> None:
+    def __init__(self, workbench: Workbench, unit: WorkUnit) -> None:
         assert isinstance(unit.task, PlanTask)  # noqa: S101 - chosen by this very type
-        self._bench = bench
+        self._bench = workbench
         self._request = unit.task.request
         self._source = self._look_up()
         name = self._request.profile or _PROFILES[self._request.container]
-        self._profile = bench.media.load_profile(name)
+        self._profile = workbench.media.load_profile(name)
         if self._profile.container != self._request.container:
             raise ParameterError(f"The profile {name} makes {self._profile.container}, not {self._request.container}.")
         self._unit = unit.model_copy(update={"source": self._source})
         decided_by = [
             self._unit.fingerprint,
             self._profile.model_dump(mode="json"),
-            bench.settings.model_dump(mode="json", include=_PLANNING_SETTINGS),
+            workbench.settings.model_dump(mode="json", include=_PLANNING_SETTINGS),
         ]
         self.fingerprint = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
 
@@ -105,14 +105,14 @@ class PlanWork:
         return source
 
     def _decide(self) -> tuple[Plan, list[WorkUnit]]:
-        bench, request, profile, settings = self._bench, self._request, self._profile, self._bench.settings
+        workbench, request, profile, settings = self._bench, self._request, self._profile, self._bench.settings
         damage_policy = request.damage_policy or settings.damage_policy
-        with bench.phase("fetch", self._source.size, "bytes"):
-            path = bench.fetch(self._source, "source")
-        with bench.phase("probe"):
-            info, index = bench.media.probe(path, settings=settings, damage_policy=damage_policy)
-        with bench.phase("plan"):
-            rungs = bench.media.rungs_for(
+        with workbench.phase("fetch", self._source.size, "bytes"):
+            path = workbench.fetch(self._source, "source")
+        with workbench.phase("probe"):
+            info, index = workbench.media.probe(path, settings=settings, damage_policy=damage_policy)
+        with workbench.phase("plan"):
+            rungs = workbench.media.rungs_for(
                 profile,
                 info,
                 source_bit_rate=request.source_bit_rate,
@@ -120,7 +120,7 @@ class PlanWork:
                 preset=settings.x264_preset,
             )
             thumbnail_seconds = profile.thumbnail_seconds if request.container == "hls" else None
-            timing, chunks = bench.media.cut(
+            timing, chunks = workbench.media.cut(
                 index,
                 info,
                 chunk_seconds=settings.chunk_seconds,
@@ -135,7 +135,7 @@ class PlanWork:
                 timing=timing,
                 chunks=chunks,
                 rungs=rungs,
-                audio=bench.media.audio_targets(profile, info),
+                audio=workbench.media.audio_targets(profile, info),
                 container=request.container,
                 segment_type=settings.hls_segment_type,
                 segment_seconds=profile.segment_seconds,

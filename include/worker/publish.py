@@ -7,14 +7,16 @@ from pathlib import Path
 
 from include.errors import InternalError, StorageError
 from include.media_store.models import ObjectRef
-from include.worker.bench import Bench
 from include.worker.models import Output
 from include.worker.work import in_parallel
+from include.worker.workbench import Workbench
 
 __all__ = ["publish"]
 
 
-def publish(bench: Bench, out_dir: Path, *, bucket: str, folder: str, files: Sequence[str], entry: str) -> tuple[Output, ...]:
+def publish(
+    workbench: Workbench, out_dir: Path, *, bucket: str, folder: str, files: Sequence[str], entry: str
+) -> tuple[Output, ...]:
     """Upload ``files`` (relative to ``out_dir``) under the key ``folder``, the entry last, and return them in that order.
 
     The entry's existence is the promise that everything it refers to is there. An older entry is deleted first: it would
@@ -27,22 +29,22 @@ def publish(bench: Bench, out_dir: Path, *, bucket: str, folder: str, files: Seq
     sizes = {file: (out_dir / file).stat().st_size for file in files}
 
     def upload(file: str) -> ObjectRef:
-        ref = bench.store.upload(out_dir / file, bucket, f"{folder}{file}")
-        bench.progress.advance(ref.size)
+        ref = workbench.store.upload(out_dir / file, bucket, f"{folder}{file}")
+        workbench.progress.advance(ref.size)
         return ref
 
-    with bench.phase("upload", sum(sizes.values()), "bytes"):
-        bench.store.delete(bucket, f"{folder}{entry}")
-        refs = in_parallel(upload, others, bench.check)
-        _check_arrived(bench, bucket, folder, refs)
-        bench.check()
+    with workbench.phase("upload", sum(sizes.values()), "bytes"):
+        workbench.store.delete(bucket, f"{folder}{entry}")
+        refs = in_parallel(upload, others, workbench.check)
+        _check_arrived(workbench, bucket, folder, refs)
+        workbench.check()
         refs = [*refs, upload(entry)]
     return tuple(Output(name=file, ref=ref) for file, ref in zip([*others, entry], refs, strict=True))
 
 
-def _check_arrived(bench: Bench, bucket: str, folder: str, refs: Sequence[ObjectRef]) -> None:
+def _check_arrived(workbench: Workbench, bucket: str, folder: str, refs: Sequence[ObjectRef]) -> None:
     # Another writer in the same folder would show here, too.
-    there = {ref.key: ref for ref in bench.store.list(bucket, folder)}
+    there = {ref.key: ref for ref in workbench.store.list(bucket, folder)}
     for ref in refs:
         found = there.get(ref.key)
         if found != ref:

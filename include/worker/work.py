@@ -27,7 +27,7 @@ class Made:
 
 
 class Work(Protocol):
-    """One kind of work, made from a bench and a unit; making it reads what identifies the work, and nothing more."""
+    """One kind of work, made from a workbench and a unit; making it reads what identifies the work, and nothing more."""
 
     fingerprint: str
 
@@ -36,7 +36,7 @@ class Work(Protocol):
         ...
 
     def run(self) -> Made:
-        """Do the work in the bench's scratch folder and upload what it made."""
+        """Do the work in the workbench's scratch folder and upload what it made."""
         ...
 
     def clean_up(self) -> None:

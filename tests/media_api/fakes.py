@@ -10,10 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from include.errors import NotFound
+from include.errors import NotFound, ObjectExists
 from include.media_api.gateway import Run, TaskState
 from include.media_store.models import ObjectRef
-from include.media_store.objects import ObjectExists
 
 
 class MemoryStore:

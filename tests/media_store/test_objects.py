@@ -9,10 +9,10 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from include.errors import AccessDenied, InvalidInputData, NotFound, StorageError
+from include.errors import AccessDenied, InvalidInputData, NotFound, ObjectExists, StorageError
 from include.media_store.client import s3_client
 from include.media_store.content_types import content_type_for
-from include.media_store.objects import ObjectExists, S3ObjectStore
+from include.media_store.objects import S3ObjectStore
 
 MIB = 2**20
 

@@ -22,7 +22,7 @@ from include.worker.job import Job
 from include.worker.media import MediaTools
 from include.worker.progress import Progress
 
-__all__ = ["Bench", "now", "processors"]
+__all__ = ["Workbench", "now", "processors"]
 
 
 def processors() -> int:
@@ -36,7 +36,7 @@ def now() -> datetime:
 
 
 @dataclass
-class Bench:
+class Workbench:
     """The place where one unit is worked on; ``phases`` collects what each phase cost."""
 
     store: ObjectStore
