@@ -109,9 +109,8 @@ def check_rendition(name: str, media: Path, source: Facts, numbered: bool) -> Fa
     else:
         decode = ["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", str(media), "-f", "null", "-"]
         expect(subprocess.run(decode, check=False).returncode == 0, f"{name} does not decode cleanly")
-    say(
-        f"      {name:<10} {facts.width}x{facts.height}  {facts.frames} frames, each once and in order; audio {facts.audio_tracks}"
-    )
+    size = f"{facts.width}x{facts.height}"
+    say(f"      {name:<10} {size:<9}  {facts.frames} frames, each once and in order; audio tracks: {facts.audio_tracks}")
     return facts
 
 
@@ -173,13 +172,10 @@ def _run(clip: Path, work: Path, numbered: bool) -> int:
         say("demo: the stack has gone; see its logs")
         return 1
     source = facts_of(str(clip))
-    s3 = boto3.client(
-        "s3", endpoint_url=stack.aws_url, aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1"
-    )
+    s3 = embedded_s3(stack)
     key = f"{FOLDER}src/{clip.name if clip.suffix.lower() == '.mp4' else clip.stem + '.mp4'}"
-    say(
-        f"==> uploading {clip.name} ({clip.stat().st_size / 1e6:.1f} MB, {source.frames} frames, {float(source.duration):.3f} s) to s3://{stack.bucket}/{key}"
-    )
+    told = f"{clip.stat().st_size / 1e6:.1f} MB, {source.frames} frames, {float(source.duration):.3f} s"
+    say(f"==> uploading {clip.name} ({told}) to s3://{stack.bucket}/{key}")
     s3.upload_file(str(clip), stack.bucket, key)
     stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     began = time.monotonic()
