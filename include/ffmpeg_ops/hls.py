@@ -72,8 +72,7 @@ class HlsWriter:
             suffix = "m4s"
             options += ["-hls_segment_type", "fmp4", "-hls_fmp4_init_filename", "_init.mp4"]
             options += ["-hls_segment_options", "movflags=+frag_discont"]
-        pattern = str(folder).replace("%", "%%")
-        options += ["-hls_segment_filename", f"{pattern}/%05d.{suffix}", f"{folder}/index.m3u8"]
+        options += ["-hls_segment_filename", f"{folder}/%05d.{suffix}", f"{folder}/index.m3u8"]
         self._run(argv, options)
 
     def _fragment(self, name: str, argv: Sequence[str], folder: Path) -> None:

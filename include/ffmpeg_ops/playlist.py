@@ -195,7 +195,7 @@ def _audio_media(audio: Sequence[AudioRendition]) -> list[dict[str, str | None]]
         item = audio[index]
         tag = language_tag(item.language)
         # A quoted-string holds no quotes and no line breaks (RFC 8216, 4.2).
-        title = re.sub(r"[\x00-\x1f\x7f\"\u2028\u2029]+", " ", item.title or "").strip()
+        title = " ".join(re.sub(r"[\x00-\x1f\x7f\"\u2028\u2029]", " ", item.title or "").split())
         media[index] = {
             "uri": uri(item.path),
             "type": "AUDIO",
