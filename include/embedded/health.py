@@ -36,13 +36,13 @@ class StackClient:
         self.http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         return True
 
-    def set_pool(self, slots: int) -> None:
-        """Create the pool of work units, or give it ``slots`` slots."""
+    def set_pool(self, slots: int) -> bool:
+        """Create the pool of work units, or give it ``slots`` slots; raises :class:`httpx.HTTPError` where that fails."""
         pool = {"name": POOL, "slots": slots, "include_deferred": True, "description": "Media work units at once"}
         answer = self.http.post("/api/v2/pools", json=pool)
         if answer.status_code == httpx.codes.CONFLICT:
             answer = self.http.patch(f"/api/v2/pools/{POOL}", json={"pool": POOL, "slots": slots, "include_deferred": True})
-        answer.raise_for_status()
+        return answer.raise_for_status().is_success
 
     def dags(self) -> set[str]:
         """Return the ids of the DAGs that are known."""
@@ -80,7 +80,8 @@ def wait_until_ready(
     client = StackClient(stack)
     with client.http:
         _wait("api-server", client.log_in, supervisor, stack, deadline)
-        client.set_pool(settings.unit_slots)
+        # A scheduler with hundreds of runs to catch up on may keep the database busy for a while.
+        _wait("api-server", partial(client.set_pool, settings.unit_slots), supervisor, stack, deadline)
         say("api-server answers")
         for name in COMPONENTS:
             _wait(name.replace("_", "-"), partial(_is_alive, client, name, started), supervisor, stack, deadline)
