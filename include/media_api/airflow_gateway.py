@@ -173,11 +173,9 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _fraction(value: Any) -> float:
-    """Return done/total of a progress value, which may be JSON or JSON in a string; moving files there is no progress."""
+    """Return the fraction of a unit that a progress value tells, which may be JSON or JSON in a string."""
     try:
         document = json.loads(value) if isinstance(value, str) else value
-        if document.get("unit") == "bytes":
-            return 0.0
-        return min(1.0, max(0.0, float(document["done"]) / float(document["total"])))
-    except (ValueError, TypeError, AttributeError, KeyError, ZeroDivisionError):
+        return min(1.0, max(0.0, float(document["fraction"])))
+    except (ValueError, TypeError, KeyError):
         return 0.0

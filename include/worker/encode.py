@@ -21,13 +21,13 @@ class _EncodeWork:
     """What a chunk and the audio have in common."""
 
     def __init__(self, workbench: Workbench, unit: WorkUnit) -> None:
-        self._bench = workbench
+        self._workbench = workbench
         self._unit = unit
         self.fingerprint = unit.fingerprint
 
     def finished(self) -> UnitResult | None:
         """Return the marker where the files are there, or are no longer needed because the job is published."""
-        return self._bench.job.finished(self._unit) or self._bench.job.published(self._unit)
+        return self._workbench.job.finished(self._unit) or self._workbench.job.published(self._unit)
 
     def clean_up(self) -> None:
         """Nothing is left over: the finish unit removes the files."""
@@ -36,25 +36,25 @@ class _EncodeWork:
         source = self._unit.source
         if source is None:
             raise InternalError(f"Unit {self._unit.id} names no source; run the job's plan again.")
-        with self._bench.phase("fetch", source.size, "bytes"):
-            path = self._bench.fetch(source, "source")
-        folder = self._bench.scratch / "out"
+        with self._workbench.phase("fetch", source.size, "bytes"):
+            path = self._workbench.fetch(source, "source")
+        folder = self._workbench.scratch / "out"
         folder.mkdir()
         return path, folder
 
     def _upload(self, files: Mapping[str, Path]) -> tuple[Output, ...]:
         # A folder of its own for each attempt: attempts on two machines never mix, and the last marker is always right.
-        prefix = f"{self._bench.job.chunks_prefix}{self._unit.id}/{uuid.uuid4().hex[:8]}/"
+        prefix = f"{self._workbench.job.chunks_prefix}{self._unit.id}/{uuid.uuid4().hex[:8]}/"
 
         def upload(item: tuple[str, Path]) -> Output:
             name, path = item
-            ref: ObjectRef = self._bench.store.upload(path, self._bench.job.bucket, f"{prefix}{path.name}")
-            self._bench.cache.add(path, ref)
-            self._bench.progress.advance(ref.size)
+            ref: ObjectRef = self._workbench.store.upload(path, self._workbench.job.bucket, f"{prefix}{path.name}")
+            self._workbench.cache.add(path, ref)
+            self._workbench.progress.advance(ref.size)
             return Output(name=name, ref=ref)
 
-        with self._bench.phase("upload", sum(path.stat().st_size for path in files.values()), "bytes"):
-            return tuple(in_parallel(upload, files.items(), self._bench.check))
+        with self._workbench.phase("upload", sum(path.stat().st_size for path in files.values()), "bytes"):
+            return tuple(in_parallel(upload, files.items(), self._workbench.check))
 
 
 class VideoWork(_EncodeWork):
@@ -64,7 +64,7 @@ class VideoWork(_EncodeWork):
         """Encode, verify, measure quality, upload; metrics hold frames (and those lost in salvage), fps and quality by rung."""
         assert isinstance(self._unit.task, VideoUnitTask)  # noqa: S101 - chosen by this very type
         task = self._unit.task.video
-        workbench = self._bench
+        workbench = self._workbench
         source, folder = self._source()
         with workbench.phase("encode", task.chunk.frames, "frames"):
             files: dict[str, Path] = workbench.media.run_chunk(
@@ -89,7 +89,9 @@ class VideoWork(_EncodeWork):
         if task.damage_policy == "strict":
             return task.chunk.frames
         first = task.rungs[0].name
-        return int(self._bench.media.count_frames(first, files[first], self._bench.scratch, **self._bench.run_arguments()))
+        return int(
+            self._workbench.media.count_frames(first, files[first], self._workbench.scratch, **self._workbench.run_arguments())
+        )
 
 
 class AudioWork(_EncodeWork):
@@ -99,7 +101,7 @@ class AudioWork(_EncodeWork):
         """Encode and upload; metrics hold the seconds of the longest stream."""
         assert isinstance(self._unit.task, AudioUnitTask)  # noqa: S101 - chosen by this very type
         task = self._unit.task.audio
-        workbench = self._bench
+        workbench = self._workbench
         seconds = max(float(target.stream.duration) for target in task.targets)
         source, folder = self._source()
         with workbench.phase("encode", round(seconds, 1), "seconds"):

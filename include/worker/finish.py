@@ -30,7 +30,7 @@ class FinishWork:
 
     def __init__(self, workbench: Workbench, unit: WorkUnit) -> None:
         assert isinstance(unit.task, FinishTask)  # noqa: S101 - chosen by this very type
-        self._bench = workbench
+        self._workbench = workbench
         self._request = unit.task.request
         self._plan: Plan = workbench.job.read_plan()
         self._units: list[WorkUnit] = list(in_parallel(workbench.job.read_unit, unit.task.units, workbench.check))
@@ -41,11 +41,11 @@ class FinishWork:
 
     def finished(self) -> UnitResult | None:
         """Return the marker where plan and units are what they were and everything published is still there."""
-        return self._bench.job.finished(self._unit, self.fingerprint)
+        return self._workbench.job.finished(self._unit, self.fingerprint)
 
     def run(self) -> Made:
         """Assemble, verify, report, publish; outputs are the published files by their path, the entry last."""
-        workbench, plan, request = self._bench, self._plan, self._request
+        workbench, plan, request = self._workbench, self._plan, self._request
         results = self._results()
         files = self._fetch(results)
         out_dir = workbench.scratch / "out"
@@ -98,8 +98,8 @@ class FinishWork:
 
     def clean_up(self) -> None:
         """Delete the chunk files, which nobody needs any more."""
-        if not self._bench.settings.keep_work_files:
-            self._bench.store.delete_prefix(self._bench.job.bucket, self._bench.job.chunks_prefix)
+        if not self._workbench.settings.keep_work_files:
+            self._workbench.store.delete_prefix(self._workbench.job.bucket, self._workbench.job.chunks_prefix)
 
     def _common_source(self) -> ObjectRef:
         sources = {unit.source for unit in self._units}
@@ -109,7 +109,7 @@ class FinishWork:
         return source
 
     def _results(self) -> list[UnitResult]:
-        results = in_parallel(self._bench.job.read_result, [unit.id for unit in self._units], self._bench.check)
+        results = in_parallel(self._workbench.job.read_result, [unit.id for unit in self._units], self._workbench.check)
         done = []
         for unit, result in zip(self._units, results, strict=True):
             if result is None or result.status != "done":
@@ -131,18 +131,18 @@ class FinishWork:
             unit_id, output = item
             suffix = Path(output.ref.key).suffix
             try:
-                return self._bench.fetch(output.ref, f"parts/{unit_id}/{output.name}{suffix}")
+                return self._workbench.fetch(output.ref, f"parts/{unit_id}/{output.name}{suffix}")
             except (NotFound, InvalidInputData) as error:
                 raise InternalError(
                     f"File {output.name} of unit {unit_id} is gone or was replaced; run that unit again."
                 ) from error
 
-        with self._bench.phase("fetch", sum(output.ref.size for _, output in wanted), "bytes"):
-            paths = in_parallel(fetch, wanted, self._bench.check)
+        with self._workbench.phase("fetch", sum(output.ref.size for _, output in wanted), "bytes"):
+            paths = in_parallel(fetch, wanted, self._workbench.check)
         return {(unit_id, output.name): path for (unit_id, output), path in zip(wanted, paths, strict=True)}
 
     def _check_source(self) -> None:
-        now = self._bench.store.head(self._source.bucket, self._source.key)
+        now = self._workbench.store.head(self._source.bucket, self._source.key)
         if now is None:
             # Everything was made from the version that the plan names; an uploader may remove it by now.
             logger.info("the source %s was removed meanwhile", self._source.uri)
@@ -157,8 +157,8 @@ class FinishWork:
         stale = [output.ref for output in before.outputs if output.ref.key not in kept]
         for ref in stale:
             try:
-                if self._bench.store.head(ref.bucket, ref.key) == ref:
-                    self._bench.store.delete(ref.bucket, ref.key)
+                if self._workbench.store.head(ref.bucket, ref.key) == ref:
+                    self._workbench.store.delete(ref.bucket, ref.key)
             except StorageError as error:
                 logger.warning("%s, of an earlier package, stays: %s", ref.uri, error)
 

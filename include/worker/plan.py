@@ -43,7 +43,7 @@ class PlanWork:
 
     def __init__(self, workbench: Workbench, unit: WorkUnit) -> None:
         assert isinstance(unit.task, PlanTask)  # noqa: S101 - chosen by this very type
-        self._bench = workbench
+        self._workbench = workbench
         self._request = unit.task.request
         self._source = self._look_up()
         name = self._request.profile or _PROFILES[self._request.container]
@@ -60,16 +60,16 @@ class PlanWork:
 
     def finished(self) -> UnitResult | None:
         """Return the plan's result where source, request, profile and settings are what they were."""
-        return self._bench.job.finished(self._unit, self.fingerprint)
+        return self._workbench.job.finished(self._unit, self.fingerprint)
 
     def run(self) -> Made:
         """Probe, decide, write; what it makes are the documents."""
         plan, units = self._decide()
-        job = self._bench.job
-        with self._bench.phase("write", len(units), "units"):
+        job = self._workbench.job
+        with self._workbench.phase("write", len(units), "units"):
             finish = finish_unit(self._request, self._source, tuple(unit.id for unit in units))
             documents = [*units, finish]
-            refs = in_parallel(job.write_unit, documents, self._bench.check)
+            refs = in_parallel(job.write_unit, documents, self._workbench.check)
             outputs = [
                 Output(name="request", ref=job.write_request(self._request)),
                 Output(name="plan", ref=job.write_plan(plan)),
@@ -85,7 +85,7 @@ class PlanWork:
         """Nothing is left over."""
 
     def _look_up(self) -> ObjectRef:
-        request, settings = self._request, self._bench.settings
+        request, settings = self._request, self._workbench.settings
         uri = object_uri(request.bucket, request.source_key)
         if not settings.allows_bucket(request.bucket):
             raise NotFound(f"Bucket {request.bucket!r} is not one that MEDIA_BUCKET or MEDIA_BUCKETS allows.")
@@ -93,7 +93,7 @@ class PlanWork:
             raise ParameterError(f"folder must not lie under {settings.work_prefix}, where Reelflow keeps its work files.")
         if request.source_key == request.destination_key:
             raise ParameterError(f"The output {uri} would replace its own source; choose another folder or name.")
-        source = self._bench.store.head(request.bucket, request.source_key)
+        source = self._workbench.store.head(request.bucket, request.source_key)
         if source is None:
             raise NotFound(f"The source {uri} does not exist.")
         if source.size > settings.max_source_bytes:
@@ -105,7 +105,7 @@ class PlanWork:
         return source
 
     def _decide(self) -> tuple[Plan, list[WorkUnit]]:
-        workbench, request, profile, settings = self._bench, self._request, self._profile, self._bench.settings
+        workbench, request, profile, settings = self._workbench, self._request, self._profile, self._workbench.settings
         damage_policy = request.damage_policy or settings.damage_policy
         with workbench.phase("fetch", self._source.size, "bytes"):
             path = workbench.fetch(self._source, "source")
@@ -158,7 +158,7 @@ class PlanWork:
                     **common,
                 )
             )
-        settings = self._bench.settings
+        settings = self._workbench.settings
         threads = max(1, processors() // min(len(plan.chunks), settings.unit_slots))
         megapixels = sum(rung.width * rung.height for rung in plan.rungs) / 1e6
         start = Fraction(0)

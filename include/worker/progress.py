@@ -11,9 +11,22 @@ __all__ = ["Progress"]
 
 _INTERVAL_SECONDS = 0.5
 
+# Where in a unit each phase begins and ends, of the whole; roughly as long as they take. Their order is that of every kind of unit.
+_SPANS = {
+    "fetch": (0.0, 0.02),
+    "encode": (0.02, 0.94),
+    "package": (0.02, 0.4),
+    "verify": (0.94, 0.96),
+    "quality": (0.96, 0.98),
+    "upload": (0.98, 1.0),
+}
+
 
 class Progress:
-    """Turns reports from any thread into events ``{"event": "progress", "phase", "done", "total", "unit", "fps"?}``."""
+    """Turns reports from any thread into events ``{"event": "progress", "phase", "done", "total", "unit", "fraction", "fps"?}``.
+
+    ``done`` of ``total`` counts within the phase; ``fraction`` is that of the whole unit, 0 to 1, and never goes back.
+    """
 
     def __init__(self, emit: Callable[[dict[str, Any]], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._emit = emit
@@ -21,6 +34,7 @@ class Progress:
         self._lock = threading.Lock()
         self._last = float("-inf")
         self._event: dict[str, Any] = {}
+        self._fraction = 0.0
 
     def begin(self, phase: str, total: float, unit: str) -> None:
         """Start a phase of which ``total`` units of work are to be done (0: unknown)."""
@@ -43,7 +57,10 @@ class Progress:
             self._tell()
 
     def _tell(self) -> None:
+        start, end = _SPANS.get(self._event["phase"], (0.0, 0.0))
+        within = self._event["done"] / self._event["total"] if self._event["total"] else 0.0
+        self._fraction = max(self._fraction, start + (end - start) * min(within, 1.0))
         now = self._clock()
         if now - self._last >= _INTERVAL_SECONDS:
             self._last = now
-            self._emit(dict(self._event))
+            self._emit(self._event | {"fraction": round(self._fraction, 4)})

@@ -76,12 +76,11 @@ def task(run_id: str, task_id: str, map_index: int, state: str | None) -> dict[s
 @pytest.mark.parametrize(
     ("kept", "progress"),
     [
-        ({"done": 1, "total": 4, "unit": "frames", "fps": 3.5}, 0.25),
-        (json.dumps({"done": 3, "total": 4, "unit": "seconds"}), 0.75),
-        ({"done": 5, "total": 4}, 1.0),
-        ({"done": 1, "total": 4, "unit": "bytes"}, 0.0),
-        ({"done": 1, "total": 0}, 0.0),
-        ({"done": "x", "total": 1}, 0.0),
+        ({"done": 1, "total": 4, "unit": "frames", "fps": 3.5, "fraction": 0.25}, 0.25),
+        (json.dumps({"done": 3, "total": 4, "unit": "seconds", "fraction": 0.75}), 0.75),
+        ({"fraction": 1.25}, 1.0),
+        ({"done": 1, "total": 4}, 0.0),
+        ({"fraction": "x"}, 0.0),
         ("no json", 0.0),
         ([1], 0.0),
         (None, 0.0),
