@@ -46,8 +46,6 @@ class StreamRules:
     def video(self, rung: Rung, made: Rendition) -> dict[str, Any]:
         """Check a rung's only video stream; return its facts."""
         where = f"rung {rung.name}"
-        if made.complaints:
-            raise VerificationFailed(f"{where}: {made.complaints[0]}")
         if len(made.of_kind("video")) != 1:
             raise VerificationFailed(f"{where} has {len(made.of_kind('video'))} video streams, expected one")
         (stream,) = made.of_kind("video")
@@ -55,6 +53,8 @@ class StreamRules:
         frames = stream.frames()
         keyframes = stream.keyframes(frames)
         self._check_frames(where, stream, frames)
+        if made.complaints:
+            raise VerificationFailed(f"{where}: {made.complaints[0]}")
         if self.actual_frames is None and keyframes != self.timetable.keyframes:
             wrong = min(set(keyframes) ^ set(self.timetable.keyframes), default=0)
             raise VerificationFailed(
@@ -172,8 +172,8 @@ class StreamRules:
         frame = Fraction(AAC_FRAME, target.sample_rate)
         step = frame / stream.time_base
         allowed = TICKS / stream.time_base + 1
-        for number, pts in enumerate(stream.pts):
-            if abs(pts - stream.pts[0] - number * step) > allowed:
+        for number, (pts, position) in enumerate(zip(stream.pts, stream.positions, strict=True)):
+            if position >= 0 and abs(pts - stream.pts[0] - number * step) > allowed:
                 seconds = float((pts - stream.pts[0]) * stream.time_base)
                 raise VerificationFailed(f"{where}: {language} has a gap or an overlap at {seconds:.3f} s")
         start = stream.pts[0] * stream.time_base - min(video.pts) * video.time_base

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from include.ffmpeg_ops import fragments, join, playlist, rendition, runner
+from include.ffmpeg_ops import fragments, join, playlist, rendition
 from include.ffmpeg_ops.models import AudioTarget, Plan, Rung
 from include.ffmpeg_ops.playlist import BitRates, Segment
 from include.ffmpeg_ops.timetable import Timetable, segment_starts
@@ -49,13 +49,13 @@ class HlsWriter:
         if self.plan.segment_type == "fmp4":
             self._fragment(rung.name, argv, folder)
         else:
-            self._segment(argv, folder)
+            self._segment(rung.name, argv, folder)
         return self._publish(rung.name, folder)
 
     def audio(self, name: str, target: AudioTarget, path: Path) -> WrittenRendition:
         """Write an audio stream's own playlist."""
         folder = self._folder(name)
-        self._segment([*join.audio_input(self.plan, target, path), "-map", "0:a:0"], folder)
+        self._segment(name, [*join.audio_input(self.plan, target, path), "-map", "0:a:0"], folder)
         return self._publish(name, folder)
 
     def _folder(self, name: str) -> Path:
@@ -63,7 +63,7 @@ class HlsWriter:
         path.mkdir()
         return path
 
-    def _segment(self, argv: Sequence[str], folder: Path) -> None:
+    def _segment(self, name: str, argv: Sequence[str], folder: Path) -> None:
         """Let ffmpeg's HLS muxer write segments and playlist."""
         options = ["-f", "hls", "-hls_time", str(self.plan.segment_seconds), "-hls_list_size", "0"]
         options += ["-hls_playlist_type", "vod", "-hls_flags", "independent_segments"]
@@ -73,7 +73,7 @@ class HlsWriter:
             options += ["-hls_segment_type", "fmp4", "-hls_fmp4_init_filename", "_init.mp4"]
             options += ["-hls_segment_options", "movflags=+frag_discont"]
         options += ["-hls_segment_filename", f"{folder}/%05d.{suffix}", f"{folder}/index.m3u8"]
-        self._run(argv, options)
+        self._run(name, argv, options)
 
     def _fragment(self, name: str, argv: Sequence[str], folder: Path) -> None:
         """Write one fragment per GOP and make the segments of them.
@@ -83,7 +83,9 @@ class HlsWriter:
         """
         whole = folder / "whole.mp4"
         # frag_discont puts the start into the fragments' decode times, since players ignore long edit lists.
-        self._run(argv, ["-f", "mp4", "-movflags", "+frag_keyframe+delay_moov+default_base_moof+frag_discont", f"file:{whole}"])
+        self._run(
+            name, argv, ["-f", "mp4", "-movflags", "+frag_keyframe+delay_moov+default_base_moof+frag_discont", f"file:{whole}"]
+        )
         made = rendition.open_mp4(name, whole, folder, **self.run_kwargs)
         (video,) = made.of_kind("video")
         frames = video.frames()
@@ -97,12 +99,12 @@ class HlsWriter:
         segments = [Segment(path.name, round(float(end - start), 6)) for path, start, end in zip(paths, edges, ends, strict=True)]
         (folder / "index.m3u8").write_text(playlist.media_playlist(segments, "_init.mp4"), encoding="utf-8")
 
-    def _run(self, argv: Sequence[str], options: Sequence[str]) -> None:
+    def _run(self, name: str, argv: Sequence[str], options: Sequence[str]) -> None:
         # One fixed shift in every rendition instead of ffmpeg's own, which depends on the streams that are there: so audio and
         # video playlists share one timeline, and no DTS is negative.
         offset = join.seconds(join.shift(self.plan) + _head_room(self.plan))
         command = ("ffmpeg", *argv, *join.CLEAN, "-avoid_negative_ts", "disabled", "-output_ts_offset", offset, *options)
-        runner.run(runner.Command(command), **self.run_kwargs)
+        rendition.run_on_ours(name, command, self.run_kwargs)
 
     def _publish(self, rendition_name: str, folder: Path) -> WrittenRendition:
         final = self.out_dir / rendition_name

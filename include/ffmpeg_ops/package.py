@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from include.errors import ParameterError, VerificationFailed
-from include.ffmpeg_ops import boxes, join, playlist, runner, storyboard
+from include.ffmpeg_ops import boxes, join, playlist, rendition, storyboard
 from include.ffmpeg_ops.hls import HlsWriter, WrittenRendition
 from include.ffmpeg_ops.models import AudioTarget, Plan
 
@@ -77,7 +77,7 @@ def package_hls(  # noqa: PLR0917 - the parts of a package, in the order of its 
     """Write ``<name>.m3u8``, a folder per rendition, thumbnails and storyboard under ``out_dir``.
 
     ``parts`` holds every chunk's file in order for each rung, ``audio`` a file per :attr:`Plan.audio`; ``run_kwargs`` go to
-    :func:`include.ffmpeg_ops.runner.run`. Raises :class:`VerificationFailed` where the chunks do not fit together.
+    :func:`include.ffmpeg_ops.runner.run`. Raises :class:`VerificationFailed` where the chunks do not fit together or are damaged.
     """
     _check(plan, parts, audio, name)
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def package_mp4(
 ) -> Package:
     """Write ``<name>.mp4`` under ``out_dir``: the only rung with all audio streams, index in front.
 
-    Raises :class:`VerificationFailed` where the chunks do not fit together.
+    Raises :class:`VerificationFailed` where the chunks do not fit together or are damaged.
     """
     _check(plan, parts, audio, name)
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ def package_mp4(
         scale = plan.timing.timescale * math.ceil(90_000 / plan.timing.timescale)
         argv += ["-video_track_timescale", str(scale), "-movie_timescale", str(scale)]
         argv += ["-movflags", "+faststart", "-f", "mp4", f"file:{scratch / 'out.mp4'}"]
-        runner.run(runner.Command(tuple(argv)), **run_kwargs)
+        rendition.run_on_ours(rung.name, argv, run_kwargs)
         (scratch / "out.mp4").replace(out_dir / entry)
     return Package(entry, (entry,))
 

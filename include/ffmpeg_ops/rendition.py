@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -12,17 +11,21 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from include.errors import MediaError, VerificationFailed
+from include.errors import InputError, VerificationFailed
 from include.ffmpeg_ops import playlist, runner
 from include.ffmpeg_ops.playlist import MediaPlaylist
 from include.ffmpeg_ops.runner import Command
 
-__all__ = ["Rendition", "Stream", "decode", "decode_sample", "open_hls", "open_mp4"]
+__all__ = ["Rendition", "Stream", "decode", "decode_sample", "open_hls", "open_mp4", "run_on_ours"]
 
 
 @dataclass
 class Stream:
-    """A stream's packets in file order; times are integers in ``time_base``, positions are bytes from the rendition's start."""
+    """A stream's packets in file order; times are integers in ``time_base``, positions are bytes from the rendition's start.
+
+    A position of -1 is that of an audio frame which shares a PES packet of a transport stream with the one before: its time is
+    not in the file, ffmpeg has computed it.
+    """
 
     information: Mapping[str, Any]
     time_base: Fraction
@@ -70,32 +73,24 @@ def open_mp4(name: str, path: Path, scratch: Path, **run_kwargs: Any) -> Renditi
     return Rendition(name, options, streams, complaints, None, 0, path.stat().st_size)
 
 
-def open_hls(name: str, path: Path, scratch: Path, *, joined: bool = False, **run_kwargs: Any) -> Rendition:
-    """Read the streams and packets of all segments of a media playlist, as a player would.
-
-    ``joined`` reads one file of all segments instead: ffmpeg's HLS reader gives the first packets of sound alone wrong times.
-    """
+def open_hls(name: str, path: Path, scratch: Path, **run_kwargs: Any) -> Rendition:
+    """Read the streams and packets of all segments of a media playlist, as a player would."""
     text = path.read_text(encoding="utf-8")
     made = playlist.read_media_playlist(text, lambda file: _size(name, path.parent / file))
     if not made.segments:
         raise VerificationFailed(f"rung {name} has an empty playlist")
+    if not made.ended:
+        # Of a live one, ffmpeg waits for more.
+        raise VerificationFailed(f"rung {name}: the playlist is not a finished one")
     # ffmpeg does not decode the URLs of a local playlist, so it gets links with names that need none.
     folder = Path(tempfile.mkdtemp(dir=scratch))
     files = [*([made.initialization] if made.initialization else []), *(segment.path for segment in made.segments)]
     links = {file: f"{number:05d}{Path(file).suffix}" for number, file in enumerate(files)}
-    if joined:
-        whole = folder / "whole"
-        with whole.open("wb") as out:
-            for file in links:
-                with (path.parent / file).open("rb") as segment:
-                    shutil.copyfileobj(segment, out)
-        options = (*runner.input_options(), "-i", f"file:{whole}")
-    else:
-        for file, link in links.items():
-            (folder / link).symlink_to((path.parent / file).resolve())
-        renamed = playlist.rename_segments(text, lambda file: links[playlist.uri_path(file)])
-        (folder / "index.m3u8").write_text(renamed, encoding="utf-8")
-        options = (*runner.input_options("hls"), "-i", f"{folder / 'index.m3u8'}")
+    for file, link in links.items():
+        (folder / link).symlink_to((path.parent / file).resolve())
+    renamed = playlist.rename_segments(text, lambda file: links[playlist.uri_path(file)])
+    (folder / "index.m3u8").write_text(renamed, encoding="utf-8")
+    options = (*runner.input_options("hls"), "-i", f"{folder / 'index.m3u8'}")
     streams, complaints = _read(name, options, scratch, run_kwargs)
     start = _size(name, path.parent / made.initialization) if made.initialization else 0
     size = start + sum(segment.size for segment in made.segments)
@@ -118,7 +113,7 @@ def decode_sample(rendition: Rendition, ranges: Sequence[tuple[int, int]], scrat
     sample = Path(tempfile.mkdtemp(dir=scratch)) / "sample.ts"
     wanted = ["key", *(f"between(n,{first},{end - 1})" for first, end in ranges)]
     argv = ["ffmpeg", *rendition.input, "-map", "0:v:0", "-c", "copy", "-bsf:v", f"noise=drop='not({_sum(wanted)})'"]
-    _run(rendition.name, [*argv, "-f", "mpegts", f"file:{sample}"], run_kwargs)
+    run_on_ours(rendition.name, [*argv, "-f", "mpegts", f"file:{sample}"], run_kwargs)
     frames = _decode(
         rendition.name, (*runner.input_options(), "-f", "mpegts", "-i", f"file:{sample}", "-map", "0:v:0"), run_kwargs
     )
@@ -136,32 +131,30 @@ def _sum(terms: Sequence[str]) -> str:
 
 def _decode(name: str, options: Sequence[str], run_kwargs: Mapping[str, Any]) -> int:
     argv = ["ffmpeg", *options, "-fps_mode", "passthrough", "-f", "null", "null"]
-    completed = _run(name, argv, run_kwargs)
+    completed = run_on_ours(name, argv, run_kwargs)
     if completed.damage:
         raise VerificationFailed(f"rung {name} cannot be decoded without errors: {completed.damage[0]}")
     return completed.frames or 0
 
 
-def _run(name: str, argv: Sequence[str], run_kwargs: Mapping[str, Any]) -> runner.Completed:
+def run_on_ours(name: str, argv: Sequence[str], run_kwargs: Mapping[str, Any]) -> runner.Completed:
+    """Run a command that reads files of our own: what the runner takes for a damaged source is then a damaged output."""
     try:
         return runner.run(Command(tuple(argv)), **run_kwargs)
-    except MediaError as error:
-        if error.code in ("TimeOut", "Cancelled"):
-            raise
-        # What the runner takes for a damaged source is here a damaged output of ours.
+    except InputError as error:
         raise VerificationFailed(f"rung {name} cannot be read back: {error.message}") from error
 
 
 def _read(
     name: str, options: Sequence[str], scratch: Path, run_kwargs: Mapping[str, Any]
 ) -> tuple[tuple[Stream, ...], tuple[str, ...]]:
-    completed = _run(name, ["ffprobe", "-show_streams", "-of", "json", *options], run_kwargs)
+    completed = run_on_ours(name, ["ffprobe", "-show_streams", "-of", "json", *options], run_kwargs)
     described = sorted(json.loads(completed.stdout or "{}").get("streams", ()), key=lambda item: int(item["index"]))
     streams = tuple(Stream(item, Fraction(item["time_base"])) for item in described)
     # To a file, since the packets of a long film are hundreds of megabytes of text.
     listing = Path(tempfile.mkdtemp(dir=scratch)) / "packets.csv"
     entries = "packet=stream_index,pts,duration,size,pos,flags"
-    completed = _run(name, ["ffprobe", "-show_entries", entries, "-of", "csv", "-o", str(listing), *options], run_kwargs)
+    completed = run_on_ours(name, ["ffprobe", "-show_entries", entries, "-of", "csv", "-o", str(listing), *options], run_kwargs)
     with listing.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             fields = line.rstrip("\n").split(",")
