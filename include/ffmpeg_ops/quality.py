@@ -19,9 +19,10 @@ from typing import Any
 
 import ffmpeg
 
+from include.errors import InputError, InternalError
 from include.ffmpeg_ops import commands, filters, runner, tonemap
 from include.ffmpeg_ops.models import VideoTask
-from include.ffmpeg_ops.runner import Command, input_options
+from include.ffmpeg_ops.runner import Command
 
 __all__ = ["Window", "measure", "window_of"]
 
@@ -47,16 +48,22 @@ def measure(source: Path, task: VideoTask, files: Mapping[str, Path], **run_kwar
     """Return ``{rung: {"psnr", "psnr_y", "ssim"[, "vmaf"]}}`` of a sample of the chunk; PSNR in dB, at most 100.
 
     PSNR is of the mean squared error over all frames, SSIM the mean over frames, both over Y, U and V as ffmpeg weighs them.
-    A rung whose frames cannot be told apart for certain (a salvaged chunk's, say) is left out.
+    A rung that lacks frames of the sample (a salvaged chunk's, say) is left out.
     """
     window = window_of(task)
     vmaf = runner.tools(run_kwargs.get("settings")).has_filter("libvmaf")
-    with tempfile.TemporaryDirectory(prefix="reelflow-quality-") as folder:
+    # Beside the files, in the unit's own space: the system's temporary folder may be small, or in memory.
+    with tempfile.TemporaryDirectory(dir=files[task.rungs[0].name].parent, prefix=".quality-") as folder:
         scratch = Path(folder)
         lut = commands.lut_path(task, scratch)
         if lut is not None and task.stream.color.hdr is not None:
             tonemap.write_cube(task.stream.color.hdr, lut)
-        runner.run(_command(source, task, files, window=window, scratch=scratch, vmaf=vmaf), **run_kwargs)
+        try:
+            runner.run(_command(source, task, files, window=window, scratch=scratch, vmaf=vmaf), **run_kwargs)
+        except (InputError, InternalError) as error:
+            # Frames may be missing where a damaged source was salvaged. That a chunk cannot be measured does not make it bad.
+            logger.warning("quality of chunk %d cannot be measured: %s", task.chunk.index, error.message)
+            return {}
         found = {rung.name: _read(scratch, rung.name, window.frames) for rung in task.rungs}
     for name, values in found.items():
         if values is None:
@@ -92,16 +99,19 @@ def _command(source: Path, task: VideoTask, files: Mapping[str, Path], *, window
         update={"start_pts": window.start_pts, "end_pts": window.end_pts, "frames": window.frames, "pts": None}
     )
     part = task.model_copy(update={"chunk": chunk, "damage_policy": "strict"})
-    original = ffmpeg.input(f"file:{source}", **_only_files(), **_seek(task, window), threads=task.threads)
+    # As in encoding, a picture size that changes midway is the scalers' work.
+    original = ffmpeg.input(
+        f"file:{source}", **commands.input_arguments(), **_seek(task, window), threads=task.threads, reinit_filter=0
+    )
     prepared = filters.prepare(original[str(task.stream.index)], part, commands.lut_path(task, scratch))
     sizes = sorted({(rung.width, rung.height) for rung in task.rungs})
     measures = 3 if vmaf else 2
     references = {}
-    for size, branch in zip(sizes, _split(filters.retime(prepared, part), len(sizes)), strict=True):
+    for size, branch in zip(sizes, filters.split(filters.retime(prepared, part), len(sizes)), strict=True):
         users = sum((rung.width, rung.height) == size for rung in task.rungs)
         # Both sides are numbered anew: frames are compared by their place in the window, not by timestamps that rounding moves.
         given = filters.resize(branch, part, *size).filter("setpts", "N")
-        references[size] = iter(_split(given, users * measures))
+        references[size] = iter(filters.split(given, users * measures))
     outputs = []
     for rung in task.rungs:
         video = _encoded(files[rung.name], task, window)
@@ -113,16 +123,14 @@ def _command(source: Path, task: VideoTask, files: Mapping[str, Path], *, window
             video = ffmpeg.filter([video, next(given)], "libvmaf", log_fmt="json", log_path=log, n_threads=task.threads)
         outputs.append(ffmpeg.output(video, "null", f="null", fps_mode="passthrough"))
     merged = ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0]
-    return Command(("ffmpeg", "-copyts", "-filter_complex_threads", str(task.threads), *ffmpeg.get_args(merged)))
-
-
-def _only_files() -> dict[str, Any]:
-    options = input_options()
-    return {name.removeprefix("-"): value for name, value in zip(options[::2], options[1::2], strict=True)}
+    return Command(
+        ("ffmpeg", "-copyts", "-max_error_rate", "1", "-filter_complex_threads", str(task.threads), *ffmpeg.get_args(merged))
+    )
 
 
 def _seek(task: VideoTask, window: Window) -> dict[str, Any]:
-    if task.chunk.seek_pts is None and window.seconds == 0:
+    if task.chunk.seek_pts is None:
+        # The chunk is the first, or the container is one in which seeking is not exact.
         return {}
     # ffmpeg goes to the keyframe before the time asked for, or to one still earlier; what precedes the window is trimmed away.
     aim = window.start_pts * task.stream.time_base
@@ -135,19 +143,12 @@ def _encoded(path: Path, task: VideoTask, window: Window) -> Any:
     start, end = round(ticks[0]), round(ticks[1]) + 1
     half_frame = Fraction(1, 2) / task.timing.frame_rate
     aim = math.floor((window.seconds + min(half_frame, Fraction(1, 2000))) * 1_000_000)
-    video = ffmpeg.input(f"file:{path}", **_only_files(), ss=f"{aim}us", noaccurate_seek=None)["v:0"]
+    video = ffmpeg.input(f"file:{path}", **commands.input_arguments(), ss=f"{aim}us", noaccurate_seek=None)["v:0"]
     return (
         video.filter("trim", start_pts=start, end_pts=end)
         .filter("settb", f"{time_base.numerator}/{time_base.denominator}")
         .filter("setpts", "N")
     )
-
-
-def _split(stream: Any, count: int) -> list[Any]:
-    if count == 1:
-        return [stream]
-    branches = stream.filter_multi_output("split", count)
-    return [branches[number] for number in range(count)]
 
 
 def _read(scratch: Path, rung: str, frames: int) -> dict[str, float] | None:
