@@ -8,14 +8,17 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from include.media_store.locks import file_lock
 from include.media_store.models import ObjectRef
-from include.media_store.objects import ObjectStore
 from include.media_store.scratch import private_folder, scratch_folder
 from include.settings import Settings
+
+if TYPE_CHECKING:
+    from include.media_store.objects import ObjectStore
 
 __all__ = ["ObjectCache"]
 

@@ -51,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return EXIT_DONE
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    # What the SDK has to say at INFO (where it found credentials) is of no use in a unit's log.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     return _run(options.uri, options.watch_stdin) if options.command == "run" else _show(options.uri)
 
 

@@ -6,14 +6,13 @@ import errno
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from include.errors import InternalError, MediaError, ParameterError
 from include.media_store.locks import file_lock
 from include.media_store.models import parse_uri
-from include.media_store.objects import ObjectStore
 from include.media_store.scratch import private_folder, scratch_folder
 from include.settings import Settings
 from include.worker.encode import AudioWork, VideoWork
@@ -25,6 +24,9 @@ from include.worker.plan import PlanWork
 from include.worker.progress import Progress
 from include.worker.work import Work
 from include.worker.workbench import Workbench, now
+
+if TYPE_CHECKING:
+    from include.media_store.objects import ObjectStore
 
 __all__ = ["execute", "load_unit"]
 

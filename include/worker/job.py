@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from include.errors import InternalError, NotFound
 from include.ffmpeg_ops.models import Plan
 from include.media_store.models import ObjectRef, object_uri
-from include.media_store.objects import ObjectStore
 from include.settings import Settings
 from include.worker.models import FinishTask, Outcome, Output, PlanTask, TranscodeRequest, UnitResult, WorkUnit
+
+if TYPE_CHECKING:
+    from include.media_store.objects import ObjectStore
 
 __all__ = ["Job", "finish_unit", "plan_unit"]
 

@@ -1,19 +1,26 @@
 """The functions of ``ffmpeg_ops`` that units use, as one value: tests pass another."""
 
+# ruff: noqa: RUF009 - a partial as a default is as good as the function
+
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-from include.ffmpeg_ops import encode, ladder, package, probe, quality, rendition, runner, timeline, verify
 
 __all__ = ["MediaTools"]
 
 
+def _call(module: str, name: str, *args: Any, **kwargs: Any) -> Any:
+    # Imported when it is called: a unit needs few of these modules, and starts the sooner for it.
+    return getattr(import_module(f"include.ffmpeg_ops.{module}"), name)(*args, **kwargs)
+
+
 def _count_frames(name: str, path: Path, scratch: Path, **run_kwargs: Any) -> int:
-    (video,) = rendition.open_mp4(name, path, scratch, **run_kwargs).of_kind("video")
+    (video,) = _call("rendition", "open_mp4", name, path, scratch, **run_kwargs).of_kind("video")
     return len(video.pts)
 
 
@@ -21,17 +28,17 @@ def _count_frames(name: str, path: Path, scratch: Path, **run_kwargs: Any) -> in
 class MediaTools:
     """Each field is the function of that name in ``include.ffmpeg_ops``, or made of one."""
 
-    probe: Callable[..., Any] = probe.probe
-    cut: Callable[..., Any] = timeline.cut
-    load_profile: Callable[..., Any] = ladder.load_profile
-    rungs_for: Callable[..., Any] = ladder.rungs_for
-    audio_targets: Callable[..., Any] = ladder.audio_targets
-    run_chunk: Callable[..., Any] = encode.run_chunk
-    run_audio: Callable[..., Any] = encode.run_audio
-    verify_chunk: Callable[..., Any] = verify.verify_chunk
+    probe: Callable[..., Any] = partial(_call, "probe", "probe")
+    cut: Callable[..., Any] = partial(_call, "timeline", "cut")
+    load_profile: Callable[..., Any] = partial(_call, "ladder", "load_profile")
+    rungs_for: Callable[..., Any] = partial(_call, "ladder", "rungs_for")
+    audio_targets: Callable[..., Any] = partial(_call, "ladder", "audio_targets")
+    run_chunk: Callable[..., Any] = partial(_call, "encode", "run_chunk")
+    run_audio: Callable[..., Any] = partial(_call, "encode", "run_audio")
+    verify_chunk: Callable[..., Any] = partial(_call, "verify", "verify_chunk")
     count_frames: Callable[..., int] = _count_frames
-    measure: Callable[..., Any] = quality.measure
-    package_hls: Callable[..., Any] = package.package_hls
-    package_mp4: Callable[..., Any] = package.package_mp4
-    verify_package: Callable[..., Any] = verify.verify_package
-    tools: Callable[..., Any] = runner.tools
+    measure: Callable[..., Any] = partial(_call, "quality", "measure")
+    package_hls: Callable[..., Any] = partial(_call, "package", "package_hls")
+    package_mp4: Callable[..., Any] = partial(_call, "package", "package_mp4")
+    verify_package: Callable[..., Any] = partial(_call, "verify", "verify_package")
+    tools: Callable[..., Any] = partial(_call, "runner", "tools")

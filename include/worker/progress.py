@@ -11,7 +11,8 @@ __all__ = ["Progress"]
 
 _INTERVAL_SECONDS = 0.5
 
-# Where in a unit each phase begins and ends, of the whole; roughly as long as they take. Their order is that of every kind of unit.
+# Where in a unit each phase begins and ends, of the whole; roughly as long as they take. Their order is that of every kind of
+# unit.
 _SPANS = {
     "fetch": (0.0, 0.02),
     "encode": (0.02, 0.94),

@@ -11,15 +11,18 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from include.errors import LimitExceeded, NotFound, ParameterError
 from include.media_store.models import ObjectRef
-from include.media_store.objects import ObjectStore
 from include.settings import Settings
 from include.worker.models import TranscodeRequest
+
+if TYPE_CHECKING:
+    # The DAGs import this module, and parsing them must not wait for the AWS SDK.
+    from include.media_store.objects import ObjectStore
 
 __all__ = ["Element", "VideoTranscodeRequest", "existing_keys", "resolve"]
 

@@ -7,8 +7,6 @@ import signal
 import threading
 from contextlib import suppress
 
-import psutil
-
 __all__ = ["end_with_standard_input"]
 
 
@@ -27,6 +25,8 @@ def _wait_for_end() -> None:
     with suppress(OSError):
         while os.read(0, 4096):
             pass
+    import psutil  # noqa: PLC0415 - only now, since every worker would wait for it
+
     # Media processes have sessions of their own, so the group alone would miss them.
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):

@@ -11,16 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from include.errors import Cancelled, TimedOut
 from include.media_store.cache import ObjectCache
 from include.media_store.models import ObjectRef
-from include.media_store.objects import ObjectStore
 from include.settings import Settings
 from include.worker.job import Job
 from include.worker.media import MediaTools
 from include.worker.progress import Progress
+
+if TYPE_CHECKING:
+    from include.media_store.objects import ObjectStore
 
 __all__ = ["Workbench", "now", "processors"]
 
