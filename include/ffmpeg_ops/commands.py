@@ -13,7 +13,7 @@ from include.ffmpeg_ops import filters
 from include.ffmpeg_ops.models import AudioTarget, AudioTask, Rung, VideoTask
 from include.ffmpeg_ops.runner import Command, input_options
 
-__all__ = ["THUMBNAIL", "encode_audio", "encode_chunk", "lut_path"]
+__all__ = ["THUMBNAIL", "encode_audio", "encode_chunk", "input_arguments", "lut_path"]
 
 THUMBNAIL = "thumbnail-%05d.jpg"
 
@@ -42,7 +42,7 @@ def encode_chunk(source: Path, task: VideoTask, out_dir: Path) -> Command:
     """
     chunk = task.chunk
     # A picture size that changes midway is the scalers' work: a graph built anew would count its frames from zero again.
-    video = ffmpeg.input(f"file:{source}", **_input(), **_seek(task), threads=task.threads, reinit_filter=0)
+    video = ffmpeg.input(f"file:{source}", **input_arguments(), **_seek(task), threads=task.threads, reinit_filter=0)
     video = video[str(task.stream.index)]
     prepared = filters.prepare(video, task, lut_path(task, out_dir))
     outputs = []
@@ -55,9 +55,9 @@ def encode_chunk(source: Path, task: VideoTask, out_dir: Path) -> Command:
     for rung in task.rungs:
         sizes.setdefault((rung.width, rung.height), []).append(rung)
     videos: dict[str, Any] = {}
-    for (size, rungs), branch in zip(sizes.items(), _split(timed, len(sizes)), strict=True):
+    for (size, rungs), branch in zip(sizes.items(), filters.split(timed, len(sizes)), strict=True):
         resized = filters.resize(branch, task, *size)
-        videos.update(zip([rung.name for rung in rungs], _split(resized, len(rungs)), strict=True))
+        videos.update(zip([rung.name for rung in rungs], filters.split(resized, len(rungs)), strict=True))
     files = {rung.name: out_dir / f"{rung.name}.mp4" for rung in task.rungs}
     rung_outputs = [_x264(videos[rung.name], task, rung, files[rung.name]) for rung in task.rungs]
     # Rungs first: ffmpeg's progress counts the frames of the first output.
@@ -67,7 +67,7 @@ def encode_chunk(source: Path, task: VideoTask, out_dir: Path) -> Command:
 
 def encode_audio(source: Path, task: AudioTask, out_dir: Path) -> Command:
     """Return the command that encodes every kept audio stream, whole, to ``audio-<i>.m4a`` with its first sample at zero."""
-    audio = ffmpeg.input(f"file:{source}", **_input())
+    audio = ffmpeg.input(f"file:{source}", **input_arguments())
     files = {f"audio-{number}": out_dir / f"audio-{number}.m4a" for number in range(len(task.targets))}
     outputs = [
         _aac(audio[str(target.stream.index)], target, file) for target, file in zip(task.targets, files.values(), strict=True)
@@ -75,7 +75,8 @@ def encode_audio(source: Path, task: AudioTask, out_dir: Path) -> Command:
     return Command(_argv(outputs), outputs=files)
 
 
-def _input() -> dict[str, Any]:
+def input_arguments() -> dict[str, Any]:
+    """Return the runner's options before ``-i`` as the builder wants them."""
     options = input_options("source")
     return {name.removeprefix("-"): value for name, value in zip(options[::2], options[1::2], strict=True)}
 
@@ -92,13 +93,6 @@ def _seek(task: VideoTask) -> dict[str, Any]:
 def _seconds(time: Fraction) -> str:
     microseconds = ceil(abs(time) * 1_000_000)
     return f"{'-' if time < 0 else ''}{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}"
-
-
-def _split(stream: Any, count: int) -> list[Any]:
-    if count == 1:
-        return [stream]
-    branches = stream.filter_multi_output("split", count)
-    return [branches[number] for number in range(count)]
 
 
 def _argv(outputs: list[Any], *options: str) -> tuple[str, ...]:

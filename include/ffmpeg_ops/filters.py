@@ -13,7 +13,7 @@ from typing import Any
 
 from include.ffmpeg_ops.models import Color, VideoStream, VideoTask
 
-__all__ = ["output_color", "prepare", "reference", "resize", "retime", "thumbnails"]
+__all__ = ["output_color", "prepare", "resize", "retime", "split", "thumbnails"]
 
 THUMBNAIL_WIDTH = 1280
 
@@ -139,9 +139,12 @@ def _input(task: VideoTask) -> dict[str, str]:
     return {"in_color_matrix": _MATRICES[_input_matrix(task.stream)], "in_range": task.stream.color.range or "tv"}
 
 
-def reference(source: Any, task: VideoTask, width: int, height: int, lut: Path | None = None) -> Any:
-    """Return the pictures that the encoder of a ``width`` x ``height`` rung is given."""
-    return resize(retime(prepare(source, task, lut), task), task, width, height)
+def split(stream: Any, count: int) -> list[Any]:
+    """Return ``count`` branches of a stream: itself, where it is one."""
+    if count == 1:
+        return [stream]
+    branches = stream.filter_multi_output("split", count)
+    return [branches[number] for number in range(count)]
 
 
 def thumbnails(prepared: Any, task: VideoTask) -> Any:

@@ -30,7 +30,7 @@ def lossless(encoded: Encoded, number: int, folder: Path, *, late: int = 0) -> t
     return task.model_copy(update={"rungs": (rung,)}), {"high": path}
 
 
-@pytest.mark.parametrize("name", ["plain", "ntsc", "mkv", "vfr", "audio_late", "open_gop_264", "start_offset"])
+@pytest.mark.parametrize("name", ["plain", "ntsc", "mkv", "vfr", "audio_late", "open_gop_264", "start_offset", "mpegps"])
 def test_identical_pictures_have_the_highest_psnr(jobs: Jobs, tmp_path: Path, name: str) -> None:
     encoded = jobs.encode(name)
     for number in range(len(encoded.tasks)):
