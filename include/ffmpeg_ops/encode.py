@@ -30,6 +30,7 @@ def run_chunk(
     out_dir: Path,
     *,
     on_progress: Callable[[Progress], None] | None = None,
+    on_restart: Callable[[Sequence[str]], None] | None = None,
     cancelled: threading.Event | None = None,
     timeout: float | None = None,
     settings: Settings | None = None,
@@ -37,7 +38,7 @@ def run_chunk(
     """Encode one chunk in all its rungs into ``out_dir``; return role → file (rung names, ``thumbnail-00001``, …).
 
     What comes of a seek is not trusted: where a frame is missing, or the decoder complains, the chunk is decoded once more from
-    the start of the file. Raises :class:`InvalidInputData` for a source that is damaged in or before this chunk; under the
+    the start of the file, which ``on_restart`` is told with what was wrong. Raises :class:`InvalidInputData` for a source that is damaged in or before this chunk; under the
     policy ``salvage`` only where no frame of the chunk can be decoded.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -48,6 +49,8 @@ def run_chunk(
     faults: list[str] = []
     try:
         for attempt in _attempts(task):
+            if faults and on_restart is not None:
+                on_restart(faults)
             left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
             command = commands.encode_chunk(source, attempt, out_dir)
             faults = _encode(command, attempt, out_dir, timeout=left, **run_kwargs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,17 +61,27 @@ class VideoWork(_EncodeWork):
     """Encodes one chunk in all its rungs."""
 
     def run(self) -> Made:
-        """Encode, verify, measure quality, upload; metrics hold frames (and those lost in salvage), fps and quality by rung."""
+        """Encode, verify, measure quality, upload.
+
+        Metrics hold frames (and those lost in salvage), fps, quality by rung, and as ``restarted`` what was wrong where the
+        chunk had to be decoded from the start of the file.
+        """
         assert isinstance(self._unit.task, VideoUnitTask)  # noqa: S101 - chosen by this very type
         task = self._unit.task.video
         workbench = self._workbench
         source, folder = self._source()
+        restarted: list[str] = []
+
+        def on_restart(faults: Sequence[str]) -> None:
+            restarted.extend(faults[:3])
+
         with workbench.phase("encode", task.chunk.frames, "frames"):
             files: dict[str, Path] = workbench.media.run_chunk(
                 source,
                 task,
                 folder,
                 on_progress=lambda progress: workbench.progress.update(progress.frames, progress.fps),
+                on_restart=on_restart,
                 **workbench.run_arguments(),
             )
         with workbench.phase("verify"):
@@ -79,6 +89,10 @@ class VideoWork(_EncodeWork):
         frames = self._frames(task, files)
         metrics: dict[str, Any] = {"frames": frames, "frames_missing": task.chunk.frames - frames}
         metrics["fps"] = round(frames / max(workbench.phases["encode"]["wall_seconds"], 1e-3), 2)
+        if restarted:
+            metrics["restarted"] = restarted
+            # Where seeking misled the encoder, it would mislead the measurement, too.
+            task = task.model_copy(update={"chunk": task.chunk.model_copy(update={"seek_pts": None})})
         if task.measure_quality:
             with workbench.phase("quality"):
                 metrics["quality"] = workbench.media.measure(source, task, files, **workbench.run_arguments())

@@ -63,6 +63,7 @@ def render_report(
         "audio": [target.model_dump(mode="json") for target in plan.audio],
         "dropped_streams": [stream.model_dump(mode="json") for stream in plan.info.dropped],
         "damage": list(plan.info.damage),
+        "restarted": {result.unit_id: result.metrics["restarted"] for result in results if "restarted" in result.metrics},
         "files": len(sizes),
         "bytes": sum(sizes.values()),
         "verification": facts,

@@ -141,9 +141,11 @@ def test_a_seek_that_lands_too_late_is_noticed_and_made_good(
     task = video_tasks(source, probe_video(source), (0, 75))[1]
     late = next(pts for pts, key in packets(source) if key and pts > task.chunk.start_pts)
     task = task.model_copy(update={"chunk": task.chunk.model_copy(update={"seek_pts": late})})
-    part = encode_all(source, [task], tmp_path)[0]
+    told: list[str] = []
+    part = encode.run_chunk(source, task, tmp_path, on_restart=told.extend)
     assert read_frame_numbers(part["low"]) == list(range(75, 250))
     assert "expected 175" in caplog.text
+    assert "expected 175" in told[0]
 
 
 def test_a_chunk_that_seeks_is_decoded_from_there(clip: Clips, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

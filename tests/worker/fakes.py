@@ -74,7 +74,7 @@ def chunks() -> tuple[Chunk, ...]:
             frames=size,
             start_pts=512 * size * n,
             end_pts=512 * size * (n + 1),
-            seek_pts=None,
+            seek_pts=512 * size * n or None,
             duration=Fraction(size, 25),
             keyframes=(0,),
             force_times=(),
@@ -90,6 +90,8 @@ class FakeMedia:
 
     on_encode: Callable[[str], None] = lambda name: None
     calls: list[str] = field(default_factory=list)
+    restarts: bool = False
+    measured: list[VideoTask] = field(default_factory=list)
 
     def tools(self) -> MediaTools:
         return MediaTools(
@@ -106,9 +108,7 @@ class FakeMedia:
             run_chunk=self.run_chunk,
             run_audio=self.run_audio,
             verify_chunk=lambda task, files, **kwargs: self.calls.append("verify_chunk"),
-            measure=lambda source, task, files, **kwargs: {
-                rung.name: {"psnr": 40.0 + task.chunk.index, "ssim": 0.9} for rung in task.rungs
-            },
+            measure=self.measure,
             package_hls=self.package,
             verify_package=lambda *args, **kwargs: {"looked": "good"},
             tools=lambda settings: SimpleNamespace(version="fake"),
@@ -118,10 +118,18 @@ class FakeMedia:
         self.calls.append("probe")
         return INFO, INDEX
 
-    def run_chunk(self, source: Path, task: VideoTask, out_dir: Path, *, on_progress: Any, **kwargs: Any) -> dict[str, Path]:
+    def measure(self, source: Path, task: VideoTask, files: Mapping[str, Path], **kwargs: Any) -> dict[str, dict[str, float]]:
+        self.measured.append(task)
+        return {rung.name: {"psnr": 40.0 + task.chunk.index, "ssim": 0.9} for rung in task.rungs}
+
+    def run_chunk(
+        self, source: Path, task: VideoTask, out_dir: Path, *, on_progress: Any, on_restart: Any, **kwargs: Any
+    ) -> dict[str, Path]:
         name = f"chunk-{task.chunk.index}"
         self.calls.append(name)
         self.on_encode(name)
+        if self.restarts and task.chunk.seek_pts is not None:
+            on_restart(["3 frames are missing"])
         on_progress(SimpleNamespace(frames=10, fps=5.0, out_time=Fraction(1)))
         files = {rung.name: out_dir / f"{rung.name}.mp4" for rung in task.rungs}
         files["thumbnail-00001"] = out_dir / "thumbnail-00001.jpg"
