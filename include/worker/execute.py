@@ -104,7 +104,7 @@ def _attempt(workbench: Workbench, unit: WorkUnit) -> UnitResult:
             result = result.model_copy(update={"reused": True})
     except Exception as error:
         result = _failure(workbench, unit, fingerprint, error)
-        _try(lambda: workbench.job.write_result(result), f"the failure of unit {unit.id} could not be written")
+        _try(lambda: _record_failure(workbench.job, result), f"the failure of unit {unit.id} could not be written")
     else:
         _try(work.clean_up, f"work files of unit {unit.id} remain")
     return result
@@ -124,6 +124,12 @@ def _failure(workbench: Workbench, unit: WorkUnit, fingerprint: str, error: Exce
         started_at=workbench.started_at,
         finished_at=now(),
     )
+
+
+def _record_failure(job: Job, result: UnitResult) -> None:
+    # What an earlier success made stays listed: only so can a later one remove what it does not replace.
+    before = job.read_result(result.unit_id)
+    job.write_result(result.model_copy(update={"outputs": before.outputs}) if before else result)
 
 
 def _public(error: Exception) -> MediaError:

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from include.errors import InternalError, InvalidInputData, NotFound, StorageError
+from include.errors import InternalError, InvalidInputData, MediaError, NotFound
 from include.ffmpeg_ops.models import Plan
 from include.media_store.models import ObjectRef
 from include.worker.models import FinishTask, Output, UnitResult, WorkUnit
@@ -159,7 +159,7 @@ class FinishWork:
             try:
                 if self._workbench.store.head(ref.bucket, ref.key) == ref:
                     self._workbench.store.delete(ref.bucket, ref.key)
-            except StorageError as error:
+            except MediaError as error:
                 logger.warning("%s, of an earlier package, stays: %s", ref.uri, error)
 
 

@@ -159,7 +159,7 @@ class UnitResult(Document):
     unit_id: str
     status: Literal["done", "failed"]
     fingerprint: str
-    outputs: tuple[Output, ...] = ()
+    outputs: tuple[Output, ...] = Field((), description="of a failed unit: what its last success made")
     units: tuple[UnitSummary, ...] = Field((), description="plan only: what to fan out, audio first")
     error: dict[str, Any] | None = Field(None, description="MediaError.to_document()")
     metrics: dict[str, Any] = Field(

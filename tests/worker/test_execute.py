@@ -243,6 +243,33 @@ def test_what_an_older_package_left_is_removed_and_nothing_else(line: Line) -> N
     assert f"{line.request.folder}notes.txt" in line.keys(line.request.folder)
 
 
+def test_what_an_older_package_left_is_removed_after_a_failure_in_between(line: Line) -> None:
+    line.all()
+    old = line.job.read_result("finish")
+    assert old is not None
+    stale = f"{line.request.folder}hls4000k/film 100%.ts"
+    extra = old.outputs[0].model_copy(update={"name": "x", "ref": line.store.put_bytes(line.request.bucket, stale, b"old")})
+    line.job.write_result(old.model_copy(update={"outputs": (extra, *old.outputs), "fingerprint": "x"}))
+    line.store.put_bytes(line.request.bucket, line.request.source_key, b"source two")
+    for unit in line.plan().units:
+        line.run(unit.id)
+    failed = line.run("finish", store=Spy(line.store, lambda written: written.endswith(".ts")))
+    assert failed.status == "failed"
+    assert stale in line.keys(line.request.folder)
+    assert line.run("finish").status == "done"
+    assert stale not in line.keys(line.request.folder)
+
+
+def test_a_chunk_that_was_decoded_from_the_start_says_so_and_is_measured_so(line: Line) -> None:
+    line.media.restarts = True
+    _, _, first, second, _ = line.all()
+    assert "restarted" not in first.metrics
+    assert second.metrics["restarted"] == ["3 frames are missing"]
+    assert [task.chunk.seek_pts for task in line.media.measured] == [None, None]
+    report = json.loads(line.store.get_bytes(line.request.bucket, f"{line.request.folder}report.json"))
+    assert report["restarted"] == {"video-00001": ["3 frames are missing"]}
+
+
 def test_work_files_are_kept_where_asked(line: Line) -> None:
     line.settings = line.settings.model_copy(update={"keep_work_files": True})
     line.all()
