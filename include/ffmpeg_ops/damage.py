@@ -54,8 +54,12 @@ def findings(document: Mapping[str, Any], packets: Mapping[int, StreamPackets], 
     found = [f'ffprobe reports "{message.removeprefix("NULL: ")}".' for message in dict.fromkeys(said)]
     streams = [stream for stream in document["streams"] if stream["index"] in packets]
     spans = {stream["index"]: _seconds(stream, packets[stream["index"]]) for stream in streams}
+    # Matroska tells when a stream ends; other containers how long it is from its own start.
+    ends = str(document["format"].get("format_name", "")).startswith("matroska")
     for stream in streams:
-        found += _of_stream(stream, packets[stream["index"]], spans[stream["index"]])
+        span = spans[stream["index"]]
+        length = (span[1] - (min(span[0], Fraction(0)) if ends else span[0])) if span else None
+        found += _of_stream(stream, packets[stream["index"]], length)
     promised = _decimal(document["format"].get("duration"))
     known = [span for span in spans.values() if span]
     if promised and known:
@@ -64,7 +68,7 @@ def findings(document: Mapping[str, Any], packets: Mapping[int, StreamPackets], 
     return tuple(found)
 
 
-def _of_stream(stream: Mapping[str, Any], packets: StreamPackets, span: tuple[Fraction, Fraction] | None) -> list[str]:
+def _of_stream(stream: Mapping[str, Any], packets: StreamPackets, length: Fraction | None) -> list[str]:
     kind, index = stream.get("codec_type", "data"), stream["index"]
     found = []
     if packets.corrupt:
@@ -73,10 +77,10 @@ def _of_stream(stream: Mapping[str, Any], packets: StreamPackets, span: tuple[Fr
         return found
     # Edit lists leave samples out, rightly.
     counted = int(stream.get("nb_frames") or 0)
-    if counted > len(packets) and not any(packets.discarded) and span and _missing("", _duration(stream), span[1] - span[0]):
+    if counted > len(packets) and not any(packets.discarded) and length is not None and _missing("", _duration(stream), length):
         found.append(f"{kind.capitalize()} stream {index} has {len(packets)} of the {counted} packets that its header counts.")
-    if span:
-        found += _missing(f"{kind} stream {index}", _duration(stream), span[1] - span[0])
+    if length is not None:
+        found += _missing(f"{kind} stream {index}", _duration(stream), length)
     return found
 
 

@@ -38,8 +38,8 @@ def run_chunk(
     """Encode one chunk in all its rungs into ``out_dir``; return role → file (rung names, ``thumbnail-00001``, …).
 
     What comes of a seek is not trusted: where a frame is missing, or the decoder complains, the chunk is decoded once more from
-    the start of the file, which ``on_restart`` is told with what was wrong. Raises :class:`InvalidInputData` for a source that is damaged in or before this chunk; under the
-    policy ``salvage`` only where no frame of the chunk can be decoded.
+    the start of the file, and ``on_restart`` is told why. Raises :class:`InvalidInputData` for a source that is damaged in or
+    before this chunk; under the policy ``salvage`` only where no frame of the chunk can be decoded.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     run_kwargs: dict[str, Any] = {"on_progress": on_progress, "cancelled": cancelled, "settings": settings}

@@ -10,8 +10,8 @@ from include.ffmpeg_ops.damage import findings, incomplete_packet, sniff
 from include.ffmpeg_ops.packets import StreamPackets
 
 
-def packets(count: int, *, discarded: int = 0, corrupt: int = 0) -> StreamPackets:
-    times: list[int | None] = list(range(count))
+def packets(count: int, *, start: int = 0, discarded: int = 0, corrupt: int = 0) -> StreamPackets:
+    times: list[int | None] = list(range(start, start + count))
     hidden = [n < discarded for n in range(count)]
     return StreamPackets(times, times, [1] * count, [True] * count, hidden, bytes=count, corrupt=corrupt)
 
@@ -36,9 +36,25 @@ def document(stream: dict[str, Any], **container: Any) -> dict[str, Any]:
             packets(150),
             ["Video stream 0 has 150 of the 250 packets", "promises 10.00 s of video stream 0, but there are 6.00 s"],
         ),
+        ({"duration": "17.5"}, {"format_name": "matroska,webm"}, packets(250, start=188), []),
+        ({"duration": "17.5"}, {"format_name": "matroska,webm"}, packets(150, start=188), ["but there are 13.52 s"]),
+        ({"duration": "17.5"}, {"format_name": "mov,mp4"}, packets(250, start=188), ["but there are 10.00 s"]),
         ({}, {}, packets(250, corrupt=3), ["3 packets of video stream 0 are marked as corrupt"]),
     ],
-    ids=["sound", "rounded", "unknown", "silent", "edit list", "half a minute of two hours", "file", "stream", "corrupt"],
+    ids=[
+        "sound",
+        "rounded",
+        "unknown",
+        "silent",
+        "edit list",
+        "half a minute of two hours",
+        "file",
+        "stream",
+        "late",
+        "late and short",
+        "MP4",
+        "corrupt",
+    ],
 )
 def test_what_is_missing_is_found(
     stream: dict[str, Any], container: dict[str, Any], packet: StreamPackets, found: list[str]
