@@ -69,7 +69,7 @@ class Submitter:
     def _withdraw_override(self, request: TranscodeRequest) -> None:
         # A dispatcher leaves one where it restarts a run for another request: the run would do that instead of its conf.
         job = Job.of(self._store, self._settings, request)
-        self._store.delete(job.bucket, f"{job.prefix}override.json")
+        self._store.delete(job.bucket, job.override_key)
 
     async def _undone(self, submission: Submission) -> set[str]:
         """Return the destinations that neither exist nor are in the making."""

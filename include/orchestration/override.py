@@ -36,24 +36,19 @@ def override(request: TranscodeRequest, replaces: Mapping[str, Any]) -> None:
     """Have the job's run, whose conf is ``replaces``, do ``request`` when it is cleared."""
     job = job_for(request)
     document = {"replaces": dict(replaces), "request": request.model_dump(mode="json")}
-    job.store.put_bytes(job.bucket, _key(job), json.dumps(document, indent=1).encode())
+    job.store.put_bytes(job.bucket, job.override_key, json.dumps(document, indent=1).encode())
 
 
 def withdraw(request: TranscodeRequest) -> None:
     """Have the job's run do what its conf says."""
     job = job_for(request)
-    job.store.delete(job.bucket, _key(job))
+    job.store.delete(job.bucket, job.override_key)
 
 
-def overridden(request: TranscodeRequest, conf: Mapping[str, Any]) -> TranscodeRequest:
+def overridden(job: Job, request: TranscodeRequest, conf: Mapping[str, Any]) -> TranscodeRequest:
     """Return what the job's run with this ``conf`` is to do: ``request`` unless there is an override."""
-    job = job_for(request)
     try:
-        document = json.loads(job.store.get_bytes(job.bucket, _key(job)))
+        document = json.loads(job.store.get_bytes(job.bucket, job.override_key))
         return TranscodeRequest.model_validate(document["request"]) if document["replaces"] == conf else request
     except (NotFound, ValidationError, ValueError, KeyError, TypeError):
         return request
-
-
-def _key(job: Job) -> str:
-    return f"{job.prefix}override.json"

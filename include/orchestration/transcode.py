@@ -17,17 +17,21 @@ from include.worker.models import TranscodeRequest
 if TYPE_CHECKING:
     from include.worker.job import Job
 
-__all__ = ["finish_unit", "job_of", "plan_unit", "request_of"]
+__all__ = ["finish_unit", "job_of", "plan_unit"]
 
 
 def plan_unit(context: Context) -> str:
     """Write the unit that plans the run and return its URI; raises :class:`ParameterError` for wrong parameters."""
     from include.worker import job as jobs  # noqa: PLC0415  brings boto3
 
-    request = request_of(context)
+    request, run = read(TranscodeRequest, context), context["dag_run"]
+    if not get_settings().allows_bucket(request.bucket):
+        raise NotFound(f"bucket: {request.bucket!r} is not one that requests may name (MEDIA_BUCKET, MEDIA_BUCKETS).")
     job = job_for(request)
     if not job.store.bucket_exists(request.bucket):
         raise NotFound(f"bucket: there is no bucket {request.bucket!r}.")
+    if run.run_id == request.run_id:
+        request = overridden(job, request, run.conf or {})
     job.write_request(request)
     unit = jobs.plan_unit(request)
     job.write_unit(unit)
@@ -36,16 +40,8 @@ def plan_unit(context: Context) -> str:
 
 def finish_unit(context: Context) -> str:
     """Return the URI of the unit that assembles and publishes; the plan has written it."""
-    return job_for(request_of(context)).unit_uri("finish")
-
-
-def request_of(context: Context) -> TranscodeRequest:
-    """Return what the run is to do: its parameters, checked, or what overrides them."""
-    request = read(TranscodeRequest, context)
-    if not get_settings().allows_bucket(request.bucket):
-        raise NotFound(f"bucket: {request.bucket!r} is not one that requests may name (MEDIA_BUCKET, MEDIA_BUCKETS).")
-    run = context["dag_run"]
-    return overridden(request, run.conf or {}) if run.run_id == request.run_id else request
+    # An override is for the same destination, so for the same job.
+    return job_for(read(TranscodeRequest, context)).unit_uri("finish")
 
 
 def job_of(parameters: Mapping[str, Any]) -> Job | None:

@@ -70,6 +70,11 @@ class Job:
         return f"{self.prefix}plan.json"
 
     @property
+    def override_key(self) -> str:
+        """Key of what the job's run is to do instead of its conf."""
+        return f"{self.prefix}override.json"
+
+    @property
     def outcome_key(self) -> str:
         """Key of the outcome document."""
         return f"{self.prefix}outcome.json"

@@ -206,7 +206,7 @@ def test_a_run_that_starts_again_forgets_what_a_dispatcher_made_it_do_instead(
     store.add("in/a.mp4")
     run_id = post(client, src="in/a.mp4")["run_id"]
     airflow.set_state("transcode", run_id, "failed")
-    override = f"{Job.of(store, settings, child()).prefix}override.json"
+    override = Job.of(store, settings, child()).override_key
     store.add(override)
     post(client, src="in/a.mp4")
     assert override not in store.objects["media"]
