@@ -51,7 +51,7 @@ with DAG(
         task_id="encode",
         pool="media_units",
         map_index_template="{{ task.unit['label'] }}",
-        max_active_tis_per_dagrun=settings.unit_slots,
+        max_active_tis_per_dagrun=settings.pool_slots,
     ).expand(unit=plan.output)
     finish = WorkUnitOperator(task_id="finish", make_unit=transcode.finish_unit)
     report = ReportOperator(task_id="report", work=["plan", "encode", "finish"], trigger_rule="all_done")

@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     unit_slots: int = Field(
         default_factory=lambda: os.cpu_count() or 1,
         gt=0,
-        description="Units that run at once on the local backend (size of the Airflow pool `media_units`).",
+        description="Units that encode side by side; the Airflow pool `media_units` has one slot more, for audio.",
     )
     unit_timeout_seconds: int = Field(6 * 3600, gt=0, description="Deadline of one work unit.")
     unit_attempts: int = Field(3, gt=0, description="Attempts of one work unit where the error may be retried.")
@@ -104,6 +104,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(filter(None, (part.strip() for part in value.split(","))))
         return value
+
+    @property
+    def pool_slots(self) -> int:
+        """Slots of the pool ``media_units``: audio, which is light and goes first, must not hold up the first chunks."""
+        return self.unit_slots + 1
 
     def allows_bucket(self, bucket: str) -> bool:
         """Tell whether requests may name ``bucket``."""

@@ -22,7 +22,7 @@ COMPONENTS = ("scheduler", "dag_processor", "triggerer")
 
 
 class StackClient:
-    """Airflow's REST API as the administrator."""
+    """Airflow's web server as the administrator."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -43,6 +43,10 @@ class StackClient:
         if answer.status_code == httpx.codes.CONFLICT:
             answer = self.http.patch(f"/api/v2/pools/{POOL}", json={"pool": POOL, "slots": slots, "include_deferred": True})
         return answer.raise_for_status().is_success
+
+    def answers(self, path: str) -> bool:
+        """Ask for ``path`` with the first client's key; raises :class:`httpx.HTTPError` where that fails."""
+        return self.http.get(path, headers={"x-api-key": self._stack.api_key}).raise_for_status().is_success
 
     def dags(self) -> set[str]:
         """Return the ids of the DAGs that are known."""
@@ -69,7 +73,7 @@ def wait_until_ready(
     timeout: float,
     say: Callable[[str], None],
 ) -> None:
-    """Return when moto, the web server, scheduler, DAG processor and triggerer answer and the DAGs are parsed.
+    """Return when moto, the web server, scheduler, DAG processor and triggerer answer and a run would start at once.
 
     Raises :class:`StartError` when supervisord gives up on a program, a DAG cannot be imported or ``timeout`` seconds pass.
     """
@@ -81,7 +85,7 @@ def wait_until_ready(
     with client.http:
         _wait("api-server", client.log_in, supervisor, stack, deadline)
         # A scheduler with hundreds of runs to catch up on may keep the database busy for a while.
-        _wait("api-server", partial(client.set_pool, settings.unit_slots), supervisor, stack, deadline)
+        _wait("api-server", partial(client.set_pool, settings.pool_slots), supervisor, stack, deadline)
         say("api-server answers")
         for name in COMPONENTS:
             _wait(name.replace("_", "-"), partial(_is_alive, client, name, started), supervisor, stack, deadline)
@@ -95,6 +99,10 @@ def wait_until_ready(
 
         _wait("dag-processor", parsed, supervisor, stack, deadline)
         say(f"{len(expected)} DAGs are parsed")
+        # Both are made at their first request, which takes seconds on a busy machine: not while a run waits for it.
+        for path in ("/execution/health", "/prod/openapi.json"):
+            _wait("api-server", partial(client.answers, path), supervisor, stack, deadline)
+        say("the execution API and the contracts answer")
 
 
 def _is_alive(client: StackClient, name: str, started: datetime) -> bool:

@@ -26,7 +26,6 @@ PROGRAMS = (
     Program("moto", "-m include.embedded.moto"),
     Program("api-server", "-m airflow api-server"),
     Program("dag-processor", "-m airflow dag-processor"),
-    # Log servers would listen on every interface; on one machine the web server reads the files itself.
     Program("scheduler", "-m include.embedded.scheduler", stop_seconds=3),
     Program("triggerer", "-m airflow triggerer --skip-serve-logs"),
 )

@@ -1,13 +1,16 @@
-"""Starts Airflow's scheduler after ending what a killed one has left.
+"""Becomes Airflow's scheduler, after ending what a killed one has left and importing what all tasks need.
 
 LocalExecutor's workers are forked and hold both ends of their queue, so they never notice that their scheduler is gone: they
 would stay for ever, a new set beside each new scheduler. Their tasks would go on, too, beside their own second attempts.
+
+Tasks are forks of those workers: what is imported here is there when a task starts, and costs it nothing.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import psutil
@@ -16,15 +19,33 @@ from include.embedded import processes
 
 __all__ = ["main"]
 
+# What the DAG files and the tasks import, with the large packages behind it (boto3, pydantic-settings, Airflow's DAG parts).
+PRELOADED = (
+    "airflow.dag_processing.dagbag",
+    "airflow.providers.standard.decorators.python",
+    "airflow.sdk.execution_time.task_runner",
+    "include.media_store.objects",
+    "include.orchestration.report",
+    "include.orchestration.submit",
+    "include.worker.video_transcode",
+)
+
 
 def main() -> None:
-    """End leftovers, then become the scheduler."""
+    """End leftovers, preload, and run the scheduler."""
     group_file = Path(os.environ["AIRFLOW_HOME"]) / "scheduler.pgid"
     ended = processes.end(_leftovers(group_file))
     if ended:
         print(f"ended {ended} processes that a killed scheduler had left", flush=True)
     group_file.write_text(str(os.getpgrp()))
-    os.execv(sys.executable, [sys.executable, "-m", "airflow", "scheduler", "--skip-serve-logs"])  # noqa: S606
+    # Airflow wants its own configuration imported before anything else of it.
+    from airflow.__main__ import main as airflow  # noqa: PLC0415
+
+    for module in PRELOADED:
+        import_module(module)
+    # Log servers would listen on every interface; on one machine the web server reads the files itself.
+    sys.argv[1:] = ["scheduler", "--skip-serve-logs"]
+    airflow()
 
 
 def _leftovers(group_file: Path) -> list[psutil.Process]:

@@ -29,7 +29,7 @@ def test_units_follow_each_other_and_the_report_comes_last_whatever_happens(dag)
 def test_the_fan_out_is_bounded_by_the_pool_and_per_run_and_each_unit_bears_its_label(dag) -> None:
     encode = dag.get_task("encode")
     assert encode.pool == "media_units"
-    assert encode.max_active_tis_per_dagrun == get_settings().unit_slots
+    assert encode.max_active_tis_per_dagrun == get_settings().pool_slots
     assert "label" in encode.map_index_template
 
 

@@ -69,9 +69,11 @@ def test_processes_of_the_stack_see_the_stack_and_nothing_of_the_callers_aws(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("HTTP_PROXY", "http://proxy:3128")
     variables = environment(stack, settings(unit_slots=7))
     assert "AWS_PROFILE" not in variables
+    assert "PYTHONDONTWRITEBYTECODE" not in variables
     assert variables["AWS_ENDPOINT_URL"] == "http://127.0.0.1:15000"
     assert "127.0.0.1" in variables["NO_PROXY"]
     assert variables["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
