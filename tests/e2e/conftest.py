@@ -37,6 +37,7 @@ def ffmpeg_notes(tools: tuple[str, str], tmp_path_factory: pytest.TempPathFactor
 def stack(ffmpeg_notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """A stack with units so short that a clip of seconds has several, two at a time."""
     settings = {
+        "MEDIA_API_KEYS": "ours:e2e-key-of-ours-0123456789,other:e2e-key-of-the-other-0123456789",
         "MEDIA_CHUNK_SECONDS": "2",
         "MEDIA_UNIT_SLOTS": "2",
         "MEDIA_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),

@@ -160,8 +160,6 @@ def test_every_path_wants_a_key(stack: RunningStack) -> None:
 
 def test_another_client_finds_no_run_of_ours(stack: RunningStack, clip: Clips, src: str) -> None:
     keys = [pair.partition(":")[2] for pair in stack.stack.api_keys.split(",")]
-    if len(keys) < 2:
-        pytest.skip("the stack of this session has one client only")
     stack.upload(clip("two_frames"), f"{src}a.mp4")
     submitted = post(stack, src)
     with httpx.Client(headers={"x-api-key": keys[1]}, trust_env=False) as other:
