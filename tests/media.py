@@ -231,6 +231,13 @@ CLIPS: dict[str, Clip] = {
         ".mp4", ["-itsoffset", "0.5", *numbers(100), *tone(4.5), "-map", "0:v", "-map", "1:a", *X264, *KEEP, *AAC, *FAST],
         frames=100,
     ),
+    "video_much_later": Clip(
+        ".mkv", ["-itsoffset", "7.5", *numbers(50), *tone(9.5), "-map", "0:v", "-map", "1:a", *X264, "-pix_fmt", "yuv420p10le",
+                 *KEEP, *AAC], frames=50,
+    ),
+    "slides": Clip(
+        ".mp4", [*numbers(6, "1", then="setpts=2*N*N/TB"), *tone(60), *X264, *KEEP, *AAC, *FAST], frames=6
+    ),
     "edit_list": Clip(".mp4", ["-ss", "0.6", "-i", "{plain}", *COPY, *FAST], frames=235, encoders=()),
     "start_offset": Clip(
         ".ts", ["-i", "{plain}", *COPY, "-output_ts_offset", "20", "-bsf:v", "h264_mp4toannexb"], encoders=()

@@ -41,7 +41,7 @@ class Source:
         if not self.size:
             raise InvalidInputData("The source is empty.")
         try:
-            text = self._run("-show_format", "-show_streams", "-of", "json")
+            text = self._run("-show_format", "-show_streams", "-of", "json", *runner.ANALYSIS)
         except InputError as error:
             raise self._refusal(error) from error
         document: Mapping[str, Any] = json.loads(text)

@@ -14,7 +14,7 @@ from include.errors import (
     OutputNotSupported,
 )
 
-__all__ = ["LogLine", "damage", "failure", "hide_paths", "lost_output", "parse"]
+__all__ = ["LogLine", "damage", "failure", "hide_paths", "lost_output", "no_decoder", "parse"]
 
 LEVELS = ("panic", "fatal", "error", "warning", "info", "verbose", "debug", "trace")
 
@@ -119,6 +119,14 @@ def lost_output(lines: Iterable[LogLine]) -> bool:
     return any(line.level in LEVELS[:3] and _LOST_OUTPUT.search(line.message) for line in lines)
 
 
+_NO_DECODER = re.compile(r"platform doesn't support hardware accelerated")
+
+
+def no_decoder(lines: Iterable[LogLine]) -> bool:
+    """Tell whether a stream could not be decoded for lack of a decoder in software, with which ffprobe ends with status 0."""
+    return any(_NO_DECODER.search(line.message) for line in lines)
+
+
 _FAILURES: tuple[tuple[re.Pattern[str], type[MediaError], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), error, sentence)
     for pattern, error, sentence in [
@@ -130,6 +138,7 @@ _FAILURES: tuple[tuple[re.Pattern[str], type[MediaError], str], ...] = tuple(
             "The source is in a container or behind a protocol that is not read.",
         ),
         (
+            r"platform doesn't support hardware accelerated|"
             r"decoder .*not found|no decoder found|Unknown decoder|Decoder not found|Could not find codec parameters.*: none",
             InputNotSupported,
             "A stream of the source has a codec that this ffmpeg cannot decode.",

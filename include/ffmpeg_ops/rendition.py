@@ -130,7 +130,8 @@ def _sum(terms: Sequence[str]) -> str:
 
 
 def _decode(name: str, options: Sequence[str], run_kwargs: Mapping[str, Any]) -> int:
-    argv = ["ffmpeg", *options, "-fps_mode", "passthrough", "-f", "null", "null"]
+    # Without -copyts, ffmpeg reports frames that are shown for more than ten seconds as a discontinuity.
+    argv = ["ffmpeg", "-copyts", *options, "-fps_mode", "passthrough", "-f", "null", "null"]
     completed = run_on_ours(name, argv, run_kwargs)
     if completed.damage:
         raise VerificationFailed(f"rung {name} cannot be decoded without errors: {completed.damage[0]}")
@@ -148,7 +149,7 @@ def run_on_ours(name: str, argv: Sequence[str], run_kwargs: Mapping[str, Any]) -
 def _read(
     name: str, options: Sequence[str], scratch: Path, run_kwargs: Mapping[str, Any]
 ) -> tuple[tuple[Stream, ...], tuple[str, ...]]:
-    completed = run_on_ours(name, ["ffprobe", "-show_streams", "-of", "json", *options], run_kwargs)
+    completed = run_on_ours(name, ["ffprobe", *runner.ANALYSIS, "-show_streams", "-of", "json", *options], run_kwargs)
     described = sorted(json.loads(completed.stdout or "{}").get("streams", ()), key=lambda item: int(item["index"]))
     streams = tuple(Stream(item, Fraction(item["time_base"])) for item in described)
     # To a file, since the packets of a long film are hundreds of megabytes of text.

@@ -22,9 +22,13 @@ from include.ffmpeg_ops.process import Child, Progress
 from include.ffmpeg_ops.tools import Tools, tools
 from include.settings import Settings, get_settings
 
-__all__ = ["Command", "Completed", "LogLine", "Progress", "Tools", "input_options", "run", "tools"]
+__all__ = ["ANALYSIS", "Command", "Completed", "LogLine", "Progress", "Tools", "input_options", "run", "tools"]
 
 logger = logging.getLogger(__name__)
+
+# How much ffprobe may read before it tells what the streams are. By default it gives up after five seconds of sound, and then
+# says nothing of the pixels and colours of a video that starts later.
+ANALYSIS = ("-probesize", str(50 * 10**6), "-analyzeduration", str(3600 * 10**6))
 
 # Containers that hold their media themselves. Playlists (hls, dash, concat, sdp, image2) make ffmpeg open what the file's author
 # names, so they are read only where we wrote them.
@@ -90,7 +94,7 @@ def run(
         status = child.wait(timeout, cancelled)
     finally:
         child.end()
-    if status != 0 or log.lost_output(child.log):
+    if status != 0 or log.lost_output(child.log) or log.no_decoder(child.log):
         private = {arg.removeprefix("file:") for arg in command.argv if arg.startswith(("/", "file:/"))}
         raise log.failure(role, status, tuple(child.log), private)
     return Completed(

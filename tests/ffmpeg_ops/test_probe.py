@@ -104,6 +104,11 @@ def test_start_times_tell_what_is_late(clip: Clips, name: str, video: float, aud
     assert info.epoch == min(info.video.start_time, info.audio[0].start_time)
 
 
+def test_the_pixels_of_a_video_that_starts_late_are_known(clip: Clips) -> None:
+    info, _ = probed(clip("video_much_later"))
+    assert (info.video.pix_fmt, info.video.bit_depth) == ("yuv420p10le", 10)
+
+
 def test_samples_that_a_codec_needs_to_start_are_not_heard(clip: Clips) -> None:
     info, _ = probed(clip("vp9"))
     assert info.audio[0].codec == "opus"

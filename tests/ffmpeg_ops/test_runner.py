@@ -170,6 +170,12 @@ def test_a_full_disk_may_be_retried(clip: Clips) -> None:
     assert caught.value.retryable
 
 
+def test_a_codec_without_a_decoder_in_software_is_not_supported(tmp_path: Path) -> None:
+    said = "[av1 @ 0x55] [error] Your platform doesn't support hardware accelerated AV1 decoding."
+    with pytest.raises(InputNotSupported, match="codec that this ffmpeg cannot decode"):
+        runner.run(Command(("ffmpeg", "x.mp4")), settings=program(tmp_path, f'echo "{said}" >&2'))
+
+
 def test_death_by_a_signal_may_be_retried(tmp_path: Path) -> None:
     with pytest.raises(InternalError, match="signal 9") as caught:
         runner.run(Command(("ffmpeg", "x.mp4")), settings=program(tmp_path, "kill -9 $$"))

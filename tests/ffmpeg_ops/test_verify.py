@@ -18,8 +18,9 @@ from tests.ffmpeg_ops.jobs import CONTAINERS, Encoded, Jobs, Packaged, rewrite
 from tests.media import ffmpeg
 
 GOOD = [
-    "plain", "ntsc", "film", "vfr", "vp9", "mpegts", "audio_late", "video_late", "no_audio", "languages", "surround", "one_frame",
-    "two_frames", "exact_grid", "grid_plus_one", "hdr_pq", "bars_601", "anamorphic", "rotated_90", "interlaced",
+    "plain", "ntsc", "film", "vfr", "vp9", "mpegts", "audio_late", "video_late", "video_much_later", "slides", "no_audio",
+    "languages", "surround", "one_frame", "two_frames", "exact_grid", "grid_plus_one", "hdr_pq", "bars_601", "anamorphic",
+    "rotated_90", "interlaced",
 ]  # fmt: skip
 
 
