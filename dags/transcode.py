@@ -9,6 +9,7 @@ from airflow.sdk import DAG
 from include.orchestration import params, transcode
 from include.orchestration.operators.work_unit import WorkUnitOperator
 from include.orchestration.report import ReportOperator
+from include.orchestration.retry import MediaRetryPolicy
 from include.settings import get_settings
 from include.worker.models import TranscodeRequest
 
@@ -35,8 +36,10 @@ with DAG(
     tags=["media"],
     default_args={
         "owner": "reelflow",
-        "retries": 2,
+        "retries": settings.unit_attempts - 1,
         "retry_delay": timedelta(seconds=5),
+        "retry_policy": MediaRetryPolicy(),
+        "execution_timeout": timedelta(seconds=settings.unit_timeout_seconds),
         # Later tasks first: runs are finished before new ones are begun.
         "weight_rule": "upstream",
     },
@@ -54,5 +57,11 @@ with DAG(
         max_active_tis_per_dagrun=settings.pool_slots,
     ).expand(unit=plan.output)
     finish = WorkUnitOperator(task_id="finish", make_unit=transcode.finish_unit)
-    report = ReportOperator(task_id="report", work=["plan", "encode", "finish"], trigger_rule="all_done")
+    report = ReportOperator(
+        task_id="report",
+        work=["plan", "encode", "finish"],
+        trigger_rule="all_done",
+        retries=3,
+        execution_timeout=timedelta(minutes=10),
+    )
     plan >> encode >> finish >> report

@@ -41,6 +41,8 @@ def test_every_dag_is_owned_tagged_explained_and_ready_to_run(bag: DagBag) -> No
         for task in dag.tasks:
             assert task.owner == "reelflow", task.task_id
             assert task.retries >= 2, task.task_id
+            assert task.retry_policy, task.task_id
+            assert task.execution_timeout, task.task_id
 
 
 def test_dags_are_short() -> None:

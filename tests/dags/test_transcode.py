@@ -35,8 +35,8 @@ def test_the_fan_out_is_bounded_by_the_pool_and_per_run_and_each_unit_bears_its_
 
 def test_units_have_the_attempts_deadline_and_policy_of_the_settings(dag) -> None:
     settings = get_settings()
-    for name in ("plan", "finish"):
-        task = dag.get_task(name)
+    encode = dag.get_task("encode").unmap({"unit": {}})
+    for task in (dag.get_task("plan"), encode, dag.get_task("finish")):
         assert task.retries == settings.unit_attempts - 1
         assert task.execution_timeout.total_seconds() == settings.unit_timeout_seconds
         assert isinstance(task.retry_policy, MediaRetryPolicy)

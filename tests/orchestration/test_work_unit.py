@@ -11,8 +11,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 from include.errors import InternalError, InvalidInputData, MediaError, TimedOut
 from include.media_store.objects import S3ObjectStore
 from include.orchestration.backends.local import LocalBackend
-from include.orchestration.operators import work_unit
 from include.orchestration.operators.work_unit import ERROR_KEY, METRICS_KEY, WorkUnitOperator
+from include.settings import Settings
 from include.worker.job import Job, plan_unit
 from include.worker.models import TranscodeRequest
 from tests.orchestration.fakes import FakeTaskInstance, context_of
@@ -138,7 +138,7 @@ def test_the_real_worker_reports_a_missing_source_as_an_error_not_to_be_retried(
         monkeypatch.setenv("MEDIA_BUCKET", server.bucket)
         monkeypatch.setenv("MEDIA_CACHE_DIR", str(tmp_path))
         request = TranscodeRequest(bucket=server.bucket, source_key="none.mp4", folder="out/", name="none")
-        settings = work_unit.get_settings().model_copy(update={"bucket": server.bucket})
+        settings = Settings(_env_file=None)
         job = Job.of(S3ObjectStore(settings), settings, request)
         unit = plan_unit(request)
         job.write_unit(unit)

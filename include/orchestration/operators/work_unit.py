@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, ClassVar
 
 from airflow.sdk import BaseOperator
@@ -16,8 +15,6 @@ from include.errors import Cancelled, InternalError, MediaError, TimedOut
 from include.media_store.models import object_uri, parse_uri
 from include.orchestration.backends.base import Document, WorkBackend
 from include.orchestration.backends.local import LocalBackend
-from include.orchestration.retry import MediaRetryPolicy
-from include.settings import get_settings
 
 __all__ = ["ERROR_KEY", "METRICS_KEY", "WorkUnitOperator"]
 
@@ -37,7 +34,8 @@ class WorkUnitOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untype
 
     While it runs, the task state store holds ``progress``: ``{"done", "total", "unit", "fps"?, "phase"?}``. Returns, for a unit
     that plans, the list of planned units, one mapped task each. The XComs ``metrics`` and ``error`` serve the report.
-    Attempts, back-off, deadline and what is not worth another attempt come from the settings and the error tree.
+    Attempts, retry policy and deadline are the DAG's ``default_args``: defaults made here would not reach mapped tasks, since
+    ``partial`` fills in Airflow's own first.
     """
 
     template_fields: Sequence[str] = ("unit",)
@@ -46,11 +44,6 @@ class WorkUnitOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untype
     def __init__(
         self, *, unit: Mapping[str, Any] | None = None, make_unit: Callable[[Context], str] | None = None, **kwargs: Any
     ) -> None:
-        settings = get_settings()
-        kwargs.setdefault("retries", settings.unit_attempts - 1)
-        kwargs.setdefault("retry_delay", timedelta(seconds=5))
-        kwargs.setdefault("retry_policy", MediaRetryPolicy())
-        kwargs.setdefault("execution_timeout", timedelta(seconds=settings.unit_timeout_seconds))
         super().__init__(**kwargs)
         self.unit = unit
         self.make_unit = make_unit
