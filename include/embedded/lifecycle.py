@@ -67,7 +67,7 @@ def _up(folder: Path, airflow_port: int | None, moto_port: int | None) -> int:
         )
         print(f"==> starting reelflow; state and logs are in {folder}", flush=True)
         say(f"ffmpeg {check_machine(settings)}")
-        processes.end(processes.members(stack.id))
+        processes.end(processes.members(stack.id, session=processes.session_of(folder)))
         check_port(stack.airflow_port, "AIRFLOW_PORT")
         check_port(stack.moto_port, "MOTO_PORT")
     except (StartError, ValueError) as error:
@@ -145,10 +145,9 @@ def down(state_dir: Path | None = None) -> int:
 
 
 def _stop(stack: Stack) -> bool:
-    session = None
+    session = processes.session_of(stack.state_dir)
     supervisor = processes.supervisor_of(stack.state_dir, stack.id)
     if supervisor:
-        session = supervisor.pid
         processes.end([supervisor], grace=20)
     ended = 0
     # Twice: a process may have started another one while the first sweep looked.

@@ -1,7 +1,8 @@
 """Finds and ends the processes of a stack.
 
 Every process of a stack inherits ``REELFLOW_STACK=<id>``. Airflow's task supervisors make themselves non-dumpable, which hides
-their environment from users other than root; those are found by supervisord's session and as descendants of others.
+their environment from users other than root, and what Airflow gives a title has written it over its environment; those are
+found by supervisord's session, which they keep when it is gone, and as descendants of others.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["MARKER", "PROGRAM", "end", "members", "supervisor_of"]
+__all__ = ["MARKER", "PROGRAM", "end", "members", "session_of", "supervisor_of"]
 
 MARKER = "REELFLOW_STACK"
 PROGRAM = "REELFLOW_PROGRAM"
@@ -30,6 +31,14 @@ def supervisor_of(state_dir: Path, stack_id: str) -> psutil.Process | None:
     return None
 
 
+def session_of(state_dir: Path) -> int | None:
+    """Return the session of a stack's last supervisord, running or killed; ``None`` after a clean stop."""
+    try:
+        return int((state_dir / "supervisord.pid").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
 def members(stack_id: str, *, session: int | None = None, program: str | None = None) -> list[psutil.Process]:
     """Return the living processes of a stack (or of one program of it), without this process and its ancestors."""
     mine = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
@@ -38,9 +47,11 @@ def members(stack_id: str, *, session: int | None = None, program: str | None = 
         try:
             environment = process.environ()
         except psutil.AccessDenied:
-            # Hidden. A session bears the number of its first process, which may be another's by now: hence the name, too.
+            environment = {}
+        if MARKER not in environment:
+            # Hidden, perhaps. A session bears the number of its first process, which may be another's by now: hence the name.
             return program is None and session is not None and _session(process) == session and _is_airflow(process)
-        return environment.get(MARKER) == stack_id and program in (None, environment.get(PROGRAM))
+        return environment[MARKER] == stack_id and program in (None, environment.get(PROGRAM))
 
     found = {process.pid: process for process in _select(psutil.process_iter(), belongs)}
     for process in list(found.values()):

@@ -144,3 +144,20 @@ def test_the_sweep_finds_marked_processes_with_their_children_and_no_others(
     assert processes.members("another stack") == []
     assert processes.end(found) == 2
     assert processes.members(stack.id) == []
+
+
+def test_what_hides_its_environment_is_found_by_the_session_of_a_killed_supervisor(tmp_path: Path) -> None:
+    command = ["bash", "-c", 'exec -a "airflow api_server" sleep 60']
+    hidden = subprocess.Popen(command, env={"PATH": os.environ["PATH"]}, start_new_session=True)
+    try:
+        (tmp_path / "supervisord.pid").write_text(f"{hidden.pid}\n")
+        session = processes.session_of(tmp_path)
+        deadline = time.monotonic() + 10
+        while not (found := processes.members("some-stack", session=session)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert [process.pid for process in found] == [hidden.pid]
+        assert processes.members("some-stack") == []
+        assert processes.members("some-stack", session=os.getsid(0)) == []
+    finally:
+        hidden.kill()
+        hidden.wait()
