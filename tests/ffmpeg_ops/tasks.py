@@ -110,13 +110,11 @@ def video_tasks(
 
 
 def join(parts: Sequence[Path], out: Path) -> Path:
-    """Join chunk files without encoding, as packaging does, by way of their bare H.264 streams."""
-    out.write_bytes(b"".join(_annex_b(part) for part in parts))
-    return out
-
-
-def _annex_b(path: Path) -> bytes:
+    """Join chunk files without encoding, as packaging does, into one bare H.264 stream."""
     from tests.media import ffmpeg
 
-    argv = [ffmpeg(), "-v", "error", "-i", str(path), "-c", "copy", "-bsf:v", "h264_mp4toannexb", "-f", "h264", "-"]
-    return subprocess.run(argv, capture_output=True, check=True).stdout
+    listing = out.with_suffix(".ffconcat")
+    listing.write_text("ffconcat version 1.0\n" + "".join(f"file 'file:{part}'\n" for part in parts))
+    argv = [ffmpeg(), "-v", "error", "-y", "-f", "concat", "-safe", "0", "-i", str(listing), "-map", "0:v", "-c", "copy"]
+    subprocess.run([*argv, "-bsf:v", "h264_mp4toannexb", "-f", "h264", str(out)], check=True, timeout=60)
+    return out
