@@ -38,6 +38,10 @@ class StackClient:
 
     def set_pool(self, slots: int) -> bool:
         """Create the pool of work units, or give it ``slots`` slots; raises :class:`httpx.HTTPError` where that fails."""
+        # Ask first: a write may hold up the server's event loop until SQLite gives up, when tasks of a restarted stack write, too.
+        found = self.http.get(f"/api/v2/pools/{POOL}")
+        if found.is_success and found.json()["slots"] == slots:
+            return True
         pool = {"name": POOL, "slots": slots, "include_deferred": True, "description": "Media work units at once"}
         answer = self.http.post("/api/v2/pools", json=pool)
         if answer.status_code == httpx.codes.CONFLICT:
