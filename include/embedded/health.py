@@ -38,7 +38,7 @@ class StackClient:
 
     def set_pool(self, slots: int) -> bool:
         """Create the pool of work units, or give it ``slots`` slots; raises :class:`httpx.HTTPError` where that fails."""
-        # Ask first: a write may hold up the server's event loop until SQLite gives up, when tasks of a restarted stack write, too.
+        # Ask first: beside writes of running tasks, a write may hold up the server until SQLite gives up.
         found = self.http.get(f"/api/v2/pools/{POOL}")
         if found.is_success and found.json()["slots"] == slots:
             return True
