@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 RUN := $(VENV)/bin/python
+# Hundreds of short processes are started here; compiling their imports each time would take longer than their work.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up down status demo test test-s3 lint format bench lock clean
@@ -29,7 +31,7 @@ demo: setup ## do the main job on real video: VIDEO=path takes yours, KEEP=1 lea
 	@$(RUN) -m scripts.demo $(if $(VIDEO),--video "$(VIDEO)") $(if $(KEEP),--keep)
 
 test: setup ## run all tests (ARGS=… goes to pytest)
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 test-s3: setup ## run the storage tests against a real S3 server (Ceph RGW from Debian packages)
 	@bash scripts/ceph_s3.sh up && trap 'bash scripts/ceph_s3.sh down' EXIT && \

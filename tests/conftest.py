@@ -36,5 +36,17 @@ class Clips(MediaCache):
 @pytest.fixture(scope="session")
 def clip(tools: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Clips:
     """Path of a clip by its name; ``REELFLOW_TEST_MEDIA`` names a folder that keeps clips between sessions."""
-    kept = os.environ.get("REELFLOW_TEST_MEDIA")
-    return Clips(Path(kept) if kept else tmp_path_factory.mktemp("media"))
+    if kept := os.environ.get("REELFLOW_TEST_MEDIA"):
+        return Clips(Path(kept))
+    # Parallel test processes have a folder each below a common one.
+    base = tmp_path_factory.getbasetemp()
+    return Clips((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "media")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what uses the one running stack in one process, and begin with it: it takes longest."""
+    stack = [item for item in items if "stack" in getattr(item, "fixturenames", ()) and "e2e" in item.path.parts]
+    for item in stack:
+        item.add_marker(pytest.mark.xdist_group("stack"))
+    first = set(map(id, stack))
+    items.sort(key=lambda item: id(item) not in first)
