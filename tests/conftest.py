@@ -41,13 +41,3 @@ def clip(tools: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Cl
     # Parallel test processes have a folder each below a common one.
     base = tmp_path_factory.getbasetemp()
     return Clips((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "media")
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what uses the one running stack in one process, and begin with it: it takes longest."""
-    stack = [item for item in items if "stack" in getattr(item, "fixturenames", ()) and "e2e" in item.path.parts]
-    for item in stack:
-        item.add_marker(pytest.mark.xdist_group("stack"))
-    first = set(map(id, stack))
-    items.sort(key=lambda item: id(item) not in first)

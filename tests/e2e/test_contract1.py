@@ -14,7 +14,7 @@ from include.worker.models import job_id_for
 from tests.conftest import Clips
 from tests.e2e.stack import RunningStack
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack"), pytest.mark.timeout(600)]
 
 SUBMIT = "/prod/videoTranscode"
 HOSTILE = ["sp ace#100%25", "a+b&c=d;", "中文🎬", "-rf", 'it\'s "$(id)`id`"', "...%05d"]

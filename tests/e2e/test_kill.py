@@ -18,7 +18,7 @@ from tests.conftest import Clips
 from tests.e2e.stack import RunningStack, await_that
 from tests.media import read_frame_numbers
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 
 
 def encoder(stack: RunningStack) -> psutil.Process:

@@ -12,7 +12,7 @@ from tests.conftest import Clips
 from tests.e2e.stack import RunningStack
 from tests.media import read_frame_numbers
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 
 
 def conf_of(stack: RunningStack, source: str, name: str, container: str = "hls") -> dict[str, Any]:
