@@ -82,7 +82,8 @@ def test_cancel_ends_the_worker_and_its_children(tmp_path: Path, deaf: bool, mon
     with pytest.raises(Cancelled):
         backend.run(URI, on_progress=lambda event: None, on_log=started)
     assert len(pids) == 2
-    assert not any(map(runs, pids))
+    # A killed process is gone a moment after the signal.
+    wait_for(lambda: not any(map(runs, pids)))
 
 
 def test_an_exception_in_the_task_ends_the_worker(tmp_path: Path) -> None:
