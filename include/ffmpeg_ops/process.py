@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
+import io
 import os
 import re
 import selectors
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Protocol, cast
 
 from include.errors import Cancelled, InternalError, TimedOut
 from include.ffmpeg_ops import log
 from include.ffmpeg_ops.log import LogLine
 
-__all__ = ["Child", "Progress"]
+__all__ = ["Child", "Flag", "Progress"]
 
 LOG_LINES = 4000
+PIPE_BYTES = 1 << 20
 GRACE_SECONDS = 5.0
 
 
@@ -38,6 +41,13 @@ class Progress:
     speed: float | None
 
 
+class Flag(Protocol):
+    """What can be asked whether it is set: a :class:`threading.Event`, or several."""
+
+    def is_set(self) -> bool:
+        """Tell whether it is."""
+
+
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
 
@@ -45,6 +55,12 @@ _PR_SET_PDEATHSIG = 1
 def _die_with_parent() -> None:
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _widen(pipe: io.FileIO) -> None:
+    # Pictures are larger than the 64 KiB of a pipe; a system that allows no more just switches more often.
+    with contextlib.suppress(OSError, AttributeError):
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _environment() -> dict[str, str]:
@@ -55,9 +71,15 @@ def _environment() -> dict[str, str]:
 
 
 class Child:
-    """A running process and what it has said."""
+    """A running process and what it has said.
 
-    def __init__(self, argv: list[str], on_progress: Callable[[Progress], None] | None, progress: bool) -> None:
+    With ``piped`` its standard output is left to a reader of :attr:`pipe`, in the thread that started it; :meth:`wait` then runs
+    in another one.
+    """
+
+    def __init__(
+        self, argv: list[str], on_progress: Callable[[Progress], None] | None, progress: bool, *, piped: bool = False
+    ) -> None:
         self.started = time.monotonic()
         self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
         self.frames: int | None = None
@@ -67,6 +89,7 @@ class Child:
         self._progress = progress
         self._fields: dict[str, str] = {}
         self._on_progress = on_progress
+        self._piped = piped
         self._reaped = False
         try:
             self._process = subprocess.Popen(
@@ -84,14 +107,22 @@ class Child:
                 f"{Path(argv[0]).name} cannot be started ({error.strerror}); install ffmpeg or set "
                 "MEDIA_FFMPEG and MEDIA_FFPROBE."
             ) from error
+        if piped:
+            _widen(self.pipe)
 
-    def wait(self, timeout: float | None, cancelled: threading.Event | None) -> int:
+    @property
+    def pipe(self) -> io.FileIO:
+        """The process's standard output, unbuffered."""
+        assert self._process.stdout is not None  # noqa: S101 - told to the type checker
+        return cast(io.FileIO, self._process.stdout)
+
+    def wait(self, timeout: float | None, cancelled: Flag | None) -> int:
         """Read until the process ends; return its exit status, negative for a signal."""
         deadline = None if timeout is None else self.started + timeout
-        assert self._process.stdout is not None  # noqa: S101 - told to the type checker
         assert self._process.stderr is not None  # noqa: S101
+        streams = {"stderr": self._process.stderr} if self._piped else {"stdout": self.pipe, "stderr": self._process.stderr}
         with selectors.DefaultSelector() as selector:
-            for name, stream in (("stdout", self._process.stdout), ("stderr", self._process.stderr)):
+            for name, stream in streams.items():
                 os.set_blocking(stream.fileno(), False)
                 selector.register(stream, selectors.EVENT_READ, name)
             while not self._exited():
@@ -114,16 +145,22 @@ class Child:
     def end(self) -> None:
         """Make sure that the process and all of its group are gone."""
         try:
-            if not self._reaped:
-                self._signal(signal.SIGTERM)
-                deadline = time.monotonic() + GRACE_SECONDS
-                while not self._exited() and time.monotonic() < deadline:
-                    time.sleep(0.02)
-                self._reap()
+            self.stop()
         finally:
             for stream in (self._process.stdout, self._process.stderr):
                 if stream is not None:
                     stream.close()
+
+    def stop(self) -> None:
+        """As :meth:`end`, but what the process has written can still be read."""
+        if self._reaped:
+            return
+        # One that waits for its output to be read would not heed a polite signal, and has no file to finish.
+        self._signal(signal.SIGKILL if self._piped else signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while not self._exited() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self._reap()
 
     def _exited(self) -> bool:
         # WNOWAIT leaves a zombie, which keeps the process id ours until the group has been killed.

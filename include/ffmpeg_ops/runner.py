@@ -10,7 +10,8 @@ import logging
 import shlex
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,11 +19,23 @@ from typing import Literal
 
 from include.ffmpeg_ops import log
 from include.ffmpeg_ops.log import LogLine
-from include.ffmpeg_ops.process import Child, Progress
+from include.ffmpeg_ops.process import Child, Flag, Progress
 from include.ffmpeg_ops.tools import Tools, tools
 from include.settings import Settings, get_settings
 
-__all__ = ["ANALYSIS", "Command", "Completed", "LogLine", "Progress", "Tools", "input_options", "run", "tools"]
+__all__ = [
+    "ANALYSIS",
+    "Command",
+    "Completed",
+    "LogLine",
+    "Progress",
+    "Stream",
+    "Tools",
+    "input_options",
+    "run",
+    "stream",
+    "tools",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +49,7 @@ _CONTAINERS = (
     "mov,matroska,webm,mpegts,mpeg,mpegvideo,flv,avi,ogg,asf,mxf,gxf,ivf,nut,rm,dv,wtv,3gp,"
     "wav,w64,mp3,aac,ac3,eac3,flac,h264,hevc,av1,obu,m4v,yuv4mpegpipe"
 )
+_STANDARD_OUTPUT = {"-", "pipe:1", "pipe:"}
 _READERS = {"source": (), "concat": ("-f", "concat", "-safe", "0"), "hls": ("-f", "hls"), "image2": ("-f", "image2")}
 
 
@@ -86,24 +100,112 @@ def run(
     settings = settings or get_settings()
     role = command.argv[0]
     # Progress shares standard output, unless the command itself writes there.
-    progress = role == "ffmpeg" and not {"-", "pipe:1", "pipe:"}.intersection(command.argv)
-    argv = [_program(role, settings), *_global_options(role, progress), *command.argv[1:]]
-    logger.info("%s", shlex.join(argv))
-    child = Child(argv, on_progress if progress else None, progress)
+    progress = role == "ffmpeg" and not _STANDARD_OUTPUT.intersection(command.argv)
+    child = Child(_argv(command, progress, settings), on_progress if progress else None, progress)
     try:
         status = child.wait(timeout, cancelled)
     finally:
         child.end()
+    return _completed(command, child, status, "" if progress else child.stdout.decode(errors="replace"))
+
+
+class Stream:
+    """A running command whose standard output the caller reads as it comes."""
+
+    def __init__(self, command: Command, child: Child, timeout: float | None, cancelled: threading.Event | None) -> None:
+        self.completed: Completed | None = None
+        self._command = command
+        self._child = child
+        self._status: int | None = None
+        self._error: BaseException | None = None
+        self._closed = threading.Event()
+        watch = (timeout, _Any(self._closed, cancelled))
+        self._watcher = threading.Thread(target=self._watch, args=watch, name="ffmpeg-watch", daemon=True)
+        self._watcher.start()
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill ``buffer`` (bytes) and return how much was read: less than its length at the end of the output alone.
+
+        At the end the process has ended, too: :attr:`completed` is set, or what :func:`run` raises is raised.
+        """
+        filled = 0
+        while filled < len(buffer):
+            count = self._child.pipe.readinto(buffer[filled:])
+            if not count:
+                self._finish()
+                break
+            filled += count
+        return filled
+
+    def close(self) -> None:
+        """End the process where it has not ended yet."""
+        self._closed.set()
+        self._watcher.join()
+        self._child.end()
+
+    def _watch(self, timeout: float | None, cancelled: Flag) -> None:
+        try:
+            self._status = self._child.wait(timeout, cancelled)
+        except BaseException as error:  # raised again where the output is read
+            self._error = error
+            self._child.stop()
+
+    def _finish(self) -> None:
+        self._watcher.join()
+        if self._error is not None:
+            raise self._error
+        assert self._status is not None  # noqa: S101 - the watcher sets one of both
+        self.completed = _completed(self._command, self._child, self._status, "")
+
+
+class _Any:
+    """Set when one of several events is."""
+
+    def __init__(self, *events: threading.Event | None) -> None:
+        self._events = [event for event in events if event is not None]
+
+    def is_set(self) -> bool:
+        return any(event.is_set() for event in self._events)
+
+
+@contextmanager
+def stream(
+    command: Command,
+    *,
+    timeout: float | None = None,
+    cancelled: threading.Event | None = None,
+    settings: Settings | None = None,
+) -> Iterator[Stream]:
+    """Run ``command``, which writes to ``pipe:1``, and let the caller read that while it runs.
+
+    As with :func:`run` no process is left behind, and what it raises is raised where the end of the output is read. A caller that
+    leaves before the end ends the process and is told nothing. The thread that enters is the one that reads and leaves.
+    """
+    settings = settings or get_settings()
+    if not _STANDARD_OUTPUT.intersection(command.argv):
+        raise ValueError("a streaming command writes to pipe:1")
+    child = Child(_argv(command, False, settings), None, False, piped=True)
+    reading = Stream(command, child, timeout, cancelled)
+    try:
+        yield reading
+    finally:
+        reading.close()
+
+
+def _argv(command: Command, progress: bool, settings: Settings) -> list[str]:
+    role = command.argv[0]
+    argv = [_program(role, settings), *_global_options(role, progress), *command.argv[1:]]
+    logger.info("%s", shlex.join(argv))
+    return argv
+
+
+def _completed(command: Command, child: Child, status: int, stdout: str) -> Completed:
+    """Return how a process ended; raise what its failure means."""
+    role = command.argv[0]
     if status != 0 or log.lost_output(child.log) or log.no_decoder(child.log):
         private = {arg.removeprefix("file:") for arg in command.argv if arg.startswith(("/", "file:/"))}
         raise log.failure(role, status, tuple(child.log), private)
-    return Completed(
-        "" if progress else child.stdout.decode(errors="replace"),
-        tuple(child.log),
-        time.monotonic() - child.started,
-        child.cpu_seconds,
-        child.frames,
-    )
+    return Completed(stdout, tuple(child.log), time.monotonic() - child.started, child.cpu_seconds, child.frames)
 
 
 def _program(role: str, settings: Settings) -> str:
