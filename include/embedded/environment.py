@@ -90,8 +90,9 @@ def _airflow(stack: Stack, settings: Settings) -> dict[str, str]:
         "api__expose_config": "False",
         "api_auth__jwt_secret": stack.jwt_secret,
         "api_auth__jwt_issuer": f"reelflow-{stack.id}",
-        # The scheduler sleeps this long when there was nothing to do: the latency between two tasks.
-        "scheduler__scheduler_idle_sleep_time": "0.3",
+        # The scheduler sleeps this long when there was nothing to do, which is the latency between two tasks. A loop costs some
+        # 25 ms of a processor that the encoders want, whether or not there was something to do.
+        "scheduler__scheduler_idle_sleep_time": "0.8",
         # A killed scheduler's tasks are taken over after threshold + check interval, a killed task's after timeout + detection.
         "scheduler__job_heartbeat_sec": "4",
         "scheduler__scheduler_heartbeat_sec": "2",

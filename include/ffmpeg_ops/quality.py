@@ -23,6 +23,7 @@ from include.errors import InputError, InternalError
 from include.ffmpeg_ops import commands, filters, runner, tonemap
 from include.ffmpeg_ops.models import VideoTask
 from include.ffmpeg_ops.runner import Command
+from include.ffmpeg_ops.tools import has_filter
 
 __all__ = ["Window", "measure", "window_of"]
 
@@ -51,7 +52,7 @@ def measure(source: Path, task: VideoTask, files: Mapping[str, Path], **run_kwar
     A rung that lacks frames of the sample (a salvaged chunk's, say) is left out.
     """
     window = window_of(task)
-    vmaf = runner.tools(run_kwargs.get("settings")).has_filter("libvmaf")
+    vmaf = has_filter("libvmaf", run_kwargs.get("settings"))
     # Beside the files, in the unit's own space: the system's temporary folder may be small, or in memory.
     with tempfile.TemporaryDirectory(dir=files[task.rungs[0].name].parent, prefix=".quality-") as folder:
         scratch = Path(folder)

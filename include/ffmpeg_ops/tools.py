@@ -11,29 +11,18 @@ from include.errors import InternalError, OutputNotSupported
 from include.ffmpeg_ops.process import Child
 from include.settings import Settings, get_settings
 
-__all__ = ["Tools", "tools"]
+__all__ = ["Tools", "has_filter", "tools"]
 
 OLDEST = 5
 
 
 @dataclass(frozen=True)
 class Tools:
-    """Programs as configured, ffmpeg's version as it tells it (5.1.9-0+deb12u1), filters and encoders by name."""
+    """Programs as configured, and ffmpeg's version as it tells it (5.1.9-0+deb12u1)."""
 
     ffmpeg: str
     ffprobe: str
     version: str
-    major: int
-    filters: frozenset[str]
-    encoders: frozenset[str]
-
-    def has_filter(self, name: str) -> bool:
-        """Tell whether this ffmpeg has the filter."""
-        return name in self.filters
-
-    def has_encoder(self, name: str) -> bool:
-        """Tell whether this ffmpeg has the encoder."""
-        return name in self.encoders
 
 
 def tools(settings: Settings | None = None) -> Tools:
@@ -42,21 +31,21 @@ def tools(settings: Settings | None = None) -> Tools:
     return _tools(settings.ffmpeg, settings.ffprobe)
 
 
+def has_filter(name: str, settings: Settings | None = None) -> bool:
+    """Tell whether the configured ffmpeg has the filter."""
+    return name in _filters((settings or get_settings()).ffmpeg)
+
+
+@lru_cache(maxsize=8)
+def _filters(ffmpeg: str) -> frozenset[str]:
+    return frozenset(re.findall(r"^ [T.][S.][C.]? *(\w+) +\S+->", _say(ffmpeg, "-filters"), re.MULTILINE))
+
+
 @lru_cache(maxsize=8)
 def _tools(ffmpeg: str, ffprobe: str) -> Tools:
-    def say(program: str, *arguments: str) -> str:
-        child = Child([program, "-hide_banner", *arguments], None, progress=False)
-        try:
-            status = child.wait(60, None)
-        finally:
-            child.end()
-        if status != 0:
-            raise InternalError(f"{Path(program).name} {' '.join(arguments)} failed with exit status {status}.")
-        return child.stdout.decode(errors="replace")
-
     versions = {}
     for program in (ffmpeg, ffprobe):
-        text = say(program, "-version")
+        text = _say(program, "-version")
         name = re.search(r"version (\S+)", text)
         # Git builds have no version number, but libavutil's is always told: 57 came with ffmpeg 5, 58 with 6, …
         library = re.search(r"libavutil\s+(\d+)\.", text)
@@ -64,13 +53,16 @@ def _tools(ffmpeg: str, ffprobe: str) -> Tools:
             raise OutputNotSupported(
                 f"{Path(program).name} is {name[1] if name else 'unknown'}; version {OLDEST}.0 or newer is needed."
             )
-        versions[program] = name[1], int(library[1]) - 52
-    version, major = versions[ffmpeg]
-    return Tools(
-        ffmpeg,
-        ffprobe,
-        version,
-        major,
-        frozenset(re.findall(r"^ [T.][S.][C.]? *(\w+) +\S+->", say(ffmpeg, "-filters"), re.MULTILINE)),
-        frozenset(re.findall(r"^ [VAS][F.][S.][X.][B.][D.] (\S+)", say(ffmpeg, "-encoders"), re.MULTILINE)),
-    )
+        versions[program] = name[1]
+    return Tools(ffmpeg, ffprobe, versions[ffmpeg])
+
+
+def _say(program: str, *arguments: str) -> str:
+    child = Child([program, "-hide_banner", *arguments], None, progress=False)
+    try:
+        status = child.wait(60, None)
+    finally:
+        child.end()
+    if status != 0:
+        raise InternalError(f"{Path(program).name} {' '.join(arguments)} failed with exit status {status}.")
+    return child.stdout.decode(errors="replace")

@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 
 ERROR_KEY = "error"
 METRICS_KEY = "metrics"
-STORE_SECONDS = 2.0
+# Storing costs the API server some 25 ms: often at first, later when there is something new to see.
+STORE_SECONDS = (2.0, 10.0)
+STORE_SHARE = 0.05
 LOG_SECONDS = 10.0
 
 
@@ -130,11 +132,13 @@ class _Follower:
 
     def __init__(self, context: Context) -> None:
         self._store = context["task_state_store"]
+        self._began = time.monotonic()
         self._stored = self._logged = float("-inf")
 
     def __call__(self, event: Document) -> None:
         now = time.monotonic()
-        if now - self._stored >= STORE_SECONDS:
+        shortest, longest = STORE_SECONDS
+        if now - self._stored >= min(max(shortest, STORE_SHARE * (now - self._began)), longest):
             self._stored = now
             try:
                 self._store.set("progress", {name: value for name, value in event.items() if name != "event"})
