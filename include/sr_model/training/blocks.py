@@ -1,0 +1,97 @@
+"""Over-parameterised convolutions that collapse exactly into one 3x3 convolution.
+
+A block is linear: 1x1 to ``width`` channels, 3x3, 1x1 back, plus a plain 3x3, plus the input itself where channels match, plus one
+bias. The inner convolutions have no bias, so zero padding means the same before and after collapsing (SESR, Bhardwaj et al. 2022;
+the branches are ECBSR's, Zhang et al. 2021). Training runs the collapsed kernel, which is made anew in every step: it costs
+as much as the small network, and gradients flow through the large one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from include.sr_model.network import SKIP_RADIUS, Network, Spec, skip_kernel
+
+__all__ = ["Block", "Trainee"]
+
+
+class Block(nn.Module):  # type: ignore[misc]
+    """One collapsible 3x3 convolution from ``into`` to ``out`` channels."""
+
+    def __init__(self, into: int, out: int, width: int) -> None:
+        super().__init__()
+        self.identity = into == out
+        self.widen = nn.Conv2d(into, width, 1, bias=False)
+        self.middle = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.narrow = nn.Conv2d(width, out, 1, bias=False)
+        self.plain = nn.Conv2d(into, out, 3, padding=1)
+        for layer in (self.widen, self.middle, self.narrow):
+            nn.init.xavier_normal_(layer.weight, gain=0.7)
+
+    def collapsed(self) -> Any:
+        """Return the weight ``[out, in, 3, 3]`` that the whole block amounts to; its bias is ``plain.bias``."""
+        first = self.widen.weight[:, :, 0, 0]
+        last = self.narrow.weight[:, :, 0, 0]
+        width, into, out = first.shape[0], first.shape[1], last.shape[0]
+        inner = torch.matmul(last, self.middle.weight.reshape(width, -1)).reshape(out, width, 9)
+        weight = torch.einsum("owk,wi->oik", inner, first).reshape(out, into, 3, 3) + self.plain.weight
+        if self.identity:
+            weight = weight + functional.pad(torch.eye(out, device=weight.device)[:, :, None, None], (1, 1, 1, 1))
+        return weight
+
+    def expanded(self, planes: Any) -> Any:
+        """Return what the branches give when each is computed for itself: the same as the collapsed convolution."""
+        total = self.narrow(self.middle(self.widen(planes))) + self.plain(planes)
+        return total + planes if self.identity else total
+
+    def forward(self, planes: Any) -> Any:
+        """Convolve ``planes [N, in, H, W]`` with the collapsed weight."""
+        return functional.conv2d(planes, self.collapsed(), self.plain.bias, padding=1)
+
+
+class Trainee(nn.Module):  # type: ignore[misc]
+    """The network of :mod:`include.sr_model.network` with collapsible blocks in place of its convolutions."""
+
+    def __init__(self, spec: Spec, expansion: int = 4) -> None:
+        super().__init__()
+        self.spec = spec
+        self.blocks = nn.ModuleList(Block(into, out, min(128, expansion * max(into, out))) for into, out in spec.channels)
+        self.register_buffer("skip", torch.from_numpy(skip_kernel(spec.scale)), persistent=False)
+        with torch.no_grad():
+            # The untrained network is its skip: training starts from plain bicubic interpolation.
+            self.blocks[-1].narrow.weight.mul_(0.1)
+            self.blocks[-1].plain.weight.mul_(0.1)
+            self.blocks[-1].plain.bias.zero_()
+
+    def forward(self, luma: Any) -> Any:
+        """Return ``[N, 1, s*H, s*W]`` for ``luma [N, 1, H, W]``, both code value / 255, not clamped."""
+        planes = luma
+        for block in self.blocks[:-1]:
+            planes = functional.leaky_relu(block(planes), self.spec.slope, inplace=True)
+        padded = functional.pad(luma, (SKIP_RADIUS,) * 4, mode="replicate")
+        return functional.pixel_shuffle(self.blocks[-1](planes) + functional.conv2d(padded, self.skip), self.spec.scale)
+
+    def expanded(self, luma: Any) -> Any:
+        """As :meth:`forward`, each branch computed for itself; only to prove that collapsing changes nothing."""
+        planes = luma
+        for block in self.blocks[:-1]:
+            planes = functional.leaky_relu(block.expanded(planes), self.spec.slope)
+        padded = functional.pad(luma, (SKIP_RADIUS,) * 4, mode="replicate")
+        cells = self.blocks[-1].expanded(planes) + functional.conv2d(padded, self.skip)
+        return functional.pixel_shuffle(cells, self.spec.scale)
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def network(self) -> Network:
+        """Return the collapsed network, weights made in double precision."""
+        weights = []
+        for block in self.blocks:
+            block64 = Block(block.widen.in_channels, block.narrow.out_channels, block.widen.out_channels).double()
+            block64.load_state_dict({name: value.detach().cpu().double() for name, value in block.state_dict().items()})
+            weight, bias = block64.collapsed().numpy(), block64.plain.bias.numpy()
+            weights.append((weight.astype(np.float32), bias.astype(np.float32)))
+        return Network(self.spec, tuple(weights))
