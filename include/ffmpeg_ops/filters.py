@@ -13,7 +13,7 @@ from typing import Any
 
 from include.ffmpeg_ops.models import Color, VideoStream, VideoTask
 
-__all__ = ["output_color", "prepare", "resize", "retime", "split", "thumbnails"]
+__all__ = ["deinterlace", "is_rgb", "output_color", "planar", "prepare", "resize", "retime", "split", "thumbnails"]
 
 THUMBNAIL_WIDTH = 1280
 
@@ -64,8 +64,28 @@ def output_color(stream: VideoStream) -> Color:
     return Color(range="tv", matrix=matrix, primaries=primaries, transfer=transfer)
 
 
-def _is_rgb(stream: VideoStream) -> bool:
+def is_rgb(stream: VideoStream) -> bool:
+    """Tell whether the stream's pictures have no matrix, being RGB."""
     return stream.pix_fmt.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal"))
+
+
+def deinterlace(source: Any, stream: VideoStream) -> Any:
+    """Make whole pictures of an interlaced stream's, one of each frame; any other stream stays as it is."""
+    if not stream.interlaced:
+        return source
+    parity = "tff" if stream.top_field_first else "bff"
+    # It halves the time base.
+    return source.filter("bwdif", mode="send_frame", parity=parity, deint="all").filter("settb", _ratio(stream.time_base))
+
+
+def planar(source: Any, stream: VideoStream, pix_fmt: str) -> Any:
+    """Convert to planar 4:2:0 of the coded size, with the source's own range and matrix (of RGB: :func:`output_color`'s)."""
+    range_ = stream.color.range or ("pc" if stream.pix_fmt.startswith("yuvj") else "tv")
+    colors: dict[str, str] = {"in_range": range_, "out_range": range_}
+    if is_rgb(stream):
+        matrix = _MATRICES[_input_matrix(stream)]
+        colors = {"in_range": "pc", "out_range": "tv", "out_color_matrix": matrix}
+    return source.filter("scale", stream.width, stream.height, flags="bicubic", **colors).filter("format", pix_fmt)
 
 
 def prepare(source: Any, task: VideoTask, lut: Path | None = None) -> Any:
@@ -74,11 +94,8 @@ def prepare(source: Any, task: VideoTask, lut: Path | None = None) -> Any:
     ``source`` is the builder's input stream; ``lut`` is :func:`include.ffmpeg_ops.tonemap.write_cube`'s file, for HDR.
     """
     stream, chunk = task.stream, task.chunk
-    if stream.interlaced:
-        parity = "tff" if stream.top_field_first else "bff"
-        # Before the trim, so that the frames at a chunk's borders have neighbours. It halves the time base.
-        source = source.filter("bwdif", mode="send_frame", parity=parity, deint="all")
-        source = source.filter("settb", _ratio(stream.time_base))
+    # Before the trim, so that the frames at a chunk's borders have neighbours.
+    source = deinterlace(source, stream)
     source = source.filter("trim", start_pts=chunk.start_pts, end_pts=chunk.end_pts)
     if stream.color.hdr:
         if lut is None:
@@ -134,7 +151,7 @@ def resize(timed: Any, task: VideoTask, width: int, height: int) -> Any:
 
 def _input(task: VideoTask) -> dict[str, str]:
     # After the LUT, and from RGB sources, pictures are full-range RGB.
-    if task.stream.color.hdr or _is_rgb(task.stream):
+    if task.stream.color.hdr or is_rgb(task.stream):
         return {"in_range": "pc"}
     return {"in_color_matrix": _MATRICES[_input_matrix(task.stream)], "in_range": task.stream.color.range or "tv"}
 
