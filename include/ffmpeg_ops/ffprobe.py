@@ -102,6 +102,16 @@ class Source:
             first.setdefault(int(stream), int(pts))
         return first
 
+    def starts_with_intra_picture(self, stream: int) -> bool:
+        """Decode the first pictures; tell whether the first one refers to no other, and the decoder has no complaint."""
+        text = self._run(
+            *("-select_streams", str(stream)),
+            *("-show_entries", "frame=pict_type"),
+            *("-of", "csv=p=0"),
+            *("-read_intervals", "%+#4"),
+        )
+        return text.strip().startswith("I") and not self.said
+
     def _run(self, *options: str, timeout: float | None = None, listen: bool = True) -> str:
         argv = ("ffprobe", *runner.input_options(), *options, "-i", f"file:{self._path}")
         try:

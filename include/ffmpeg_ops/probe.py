@@ -19,7 +19,7 @@ from include.ffmpeg_ops.models import AudioStream, DroppedStream, FrameIndex, Me
 from include.ffmpeg_ops.packets import StreamPackets
 from include.settings import Settings
 
-__all__ = ["probe"]
+__all__ = ["frame_index", "probe"]
 
 Document = Mapping[str, Any]
 
@@ -92,7 +92,7 @@ def _too_long(seconds: Fraction, settings: Settings) -> LimitExceeded:
 
 def _video(source: Source, stream: Document, table: Mapping[int, StreamPackets]) -> tuple[VideoStream, FrameIndex]:
     number, codec = stream["index"], stream["codec_name"]
-    own, container = table.get(number), source.container
+    own = table.get(number)
     time_base = streams.rational(stream["time_base"])
     if not own or not time_base:
         raise InvalidInputData(f"The video (stream {number}) has no packets.")
@@ -100,12 +100,7 @@ def _video(source: Source, stream: Document, table: Mapping[int, StreamPackets])
     if order == "unknown" and codec in {"h264", "mpeg2video", "mpeg4", "vc1", "dvvideo", "prores", "mjpeg"}:
         order = source.field_order(number)
     interlaced = order in {"tt", "bb", "tb", "bt"}
-    if why := packets.needs_frames(own, codec, interlaced, container):
-        span = own.span()
-        seconds = float((span[1] - span[0]) * time_base) if span else 3600.0
-        index = packets.index_frames(source.frames(number, why, seconds), own, time_base)
-    else:
-        index = packets.index_packets(own, time_base)
+    index = frame_index(source, number, own, codec=codec, interlaced=interlaced, time_base=time_base)
     told = [streams.rational(stream.get(name)) for name in ("r_frame_rate", "avg_frame_rate")]
     exact = rate.constant_rate(index.pts, time_base, index.end_pts - index.pts[-1], told)
     count = len(index.pts)
@@ -137,6 +132,17 @@ def _video(source: Source, stream: Document, table: Mapping[int, StreamPackets])
         bit_rate=round(own.bytes * 8 / duration),
     )
     return video, index
+
+
+def frame_index(
+    source: Source, number: int, own: StreamPackets, *, codec: str, interlaced: bool, time_base: Fraction
+) -> FrameIndex:
+    """Return every frame of video stream ``number``, whose packets are ``own``; decodes it where they do not tell."""
+    if not (why := packets.needs_frames(own, codec, interlaced, source.container)):
+        return packets.index_packets(own, time_base)
+    span = own.span()
+    seconds = float((span[1] - span[0]) * time_base) if span else 3600.0
+    return packets.index_frames(source.frames(number, why, seconds), own, time_base)
 
 
 def _audio(

@@ -1,0 +1,67 @@
+"""Containers of super-resolved videos: chosen by the source's file name, since the output has the same suffix. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from include.errors import InputNotSupported
+
+__all__ = ["Container", "container_of"]
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container that can hold an upscaled video and everything else of its source."""
+
+    muxer: str
+    tick: Fraction | None = None
+    """Times are rounded to this; None: to nothing, the track has the source's own time base."""
+    codecs: tuple[Literal["h264", "hevc", "vp9"], ...] = ("h264", "hevc")
+    """For pictures of 8 bits, and for deeper ones."""
+    options: tuple[str, ...] = ()
+    chapters: bool = True
+
+    @property
+    def is_mp4(self) -> bool:
+        """Whether it is made of boxes (ISO/IEC 14496-12)."""
+        return self.muxer in {"mp4", "mov", "3gp"}
+
+    def codec(self, bit_depth: int) -> Literal["h264", "hevc", "vp9"]:
+        """Return the codec for pictures of ``bit_depth``; raises :class:`InputNotSupported` where there is none."""
+        number = int(bit_depth > 8)
+        if number >= len(self.codecs):
+            raise InputNotSupported(
+                f"A file of this kind ({self.muxer}) cannot hold video of {bit_depth} bits; remux the source."
+            )
+        return self.codecs[number]
+
+
+_MILLISECONDS, _MPEG_TICKS = Fraction(1, 1000), Fraction(1, 90_000)
+_TS = ("-mpegts_copyts", "1", "-muxdelay", "0", "-muxpreload", "0")
+_MP4 = Container("mp4")
+_BY_SUFFIX = {
+    ".mp4": _MP4,
+    ".m4v": _MP4,
+    ".mov": Container("mov"),
+    ".3gp": Container("3gp"),
+    ".mkv": Container("matroska", _MILLISECONDS, options=("-default_mode", "passthrough")),
+    ".webm": Container("webm", _MILLISECONDS, ("vp9", "vp9"), options=("-default_mode", "passthrough")),
+    ".ts": Container("mpegts", _MPEG_TICKS, options=_TS, chapters=False),
+    ".m2ts": Container("mpegts", _MPEG_TICKS, options=(*_TS, "-mpegts_m2ts_mode", "1"), chapters=False),
+    ".mts": Container("mpegts", _MPEG_TICKS, options=(*_TS, "-mpegts_m2ts_mode", "1"), chapters=False),
+    ".flv": Container("flv", _MILLISECONDS, ("h264",), chapters=False),
+}
+
+
+def container_of(suffix: str) -> Container:
+    """Return the container for files that end with ``suffix``; :class:`InputNotSupported` where an output cannot have it."""
+    found = _BY_SUFFIX.get(suffix.lower())
+    if found is None:
+        # AVI and program streams have no timestamps for pictures that are shown in another order than they are coded in.
+        raise InputNotSupported(
+            f"A video named *{suffix or ' (without an extension)'} cannot be upscaled to a file of the same kind; "
+            f"remux it to one of {', '.join(_BY_SUFFIX)} first."
+        )
+    return found

@@ -1,0 +1,120 @@
+"""Splits a source's video into files by stream copy, and proves that they hold every frame.
+
+A file has its own time base and may begin anywhere; what counts is each frame's distance from the first. A split that cannot be
+proved right is not used: containers that seek badly, or whose packets are not frames, leave the source in one piece.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from include.errors import Cancelled, InputError, InternalError, MediaError, TimedOut
+from include.ffmpeg_ops import probe, runner
+from include.ffmpeg_ops.ffprobe import Source
+from include.ffmpeg_ops.models import FrameIndex, MediaInfo
+from include.ffmpeg_ops.runner import Command
+from include.ffmpeg_ops.segments import Manifest, Segment, cut_segments
+from include.settings import get_settings
+
+__all__ = ["SOURCE_FILE", "split"]
+
+logger = logging.getLogger(__name__)
+
+SOURCE_FILE = "source"
+# NUT keeps any time base exactly. What edit lists leave out of a source, only QuickTime files can leave out, too.
+_CONTAINERS = ("nut", "mov")
+_FILES = "segment-*"
+
+
+def split(
+    source: Path,
+    info: MediaInfo,
+    index: FrameIndex,
+    out_dir: Path,
+    *,
+    segment_time: float,
+    most: int,
+    always: bool = False,
+    **run_kwargs: Any,
+) -> Manifest:
+    """Write the segments' files into ``out_dir`` and return their manifest; ``run_kwargs`` go to the runner.
+
+    Where there is one segment only, it is the source itself (container ``source``, nothing is written), unless ``always``.
+    """
+    for container in _CONTAINERS:
+        segments = cut_segments(index, segment_time, most, suffix=f".{container}")
+        if len(segments) == 1 and not always:
+            break
+        try:
+            _write(source, info, index, segments, out_dir / f"segment-%05d.{container}", **run_kwargs)
+            _check(info, index, segments, out_dir, run_kwargs)
+        except (Cancelled, TimedOut):
+            raise
+        except MediaError as error:
+            if type(error) is InternalError and "disk" in error.message:
+                raise
+            logger.warning("The source cannot be split into %s files: %s", container, error)
+            for path in out_dir.glob(_FILES):
+                path.unlink()
+        else:
+            return _manifest(index, container, segments)
+    whole = cut_segments(index, float(info.duration) + 1, 1, suffix="")
+    return _manifest(index, "source", tuple(segment.model_copy(update={"file": SOURCE_FILE}) for segment in whole))
+
+
+def _manifest(index: FrameIndex, container: Any, segments: tuple[Segment, ...]) -> Manifest:
+    return Manifest(time_base=index.time_base, frames=len(index.pts), container=container, segments=segments)
+
+
+def _write(
+    source: Path, info: MediaInfo, index: FrameIndex, segments: tuple[Segment, ...], pattern: Path, **run_kwargs: Any
+) -> None:
+    container = pattern.suffix.removeprefix(".")
+    # NUT has no negative times. Whole seconds, so that nothing is rounded.
+    lead = max(0, math.ceil(-info.epoch) + 10) if container == "nut" else 0
+    # Midway between two frames no rounding of the muxer's can move a cut.
+    cuts = [(index.pts[segment.first_frame - 1] + segment.start_pts) * index.time_base / 2 + lead for segment in segments[1:]]
+    argv = ["ffmpeg", "-copyts", "-itsoffset", str(lead), *runner.input_options(), "-i", f"file:{source.resolve()}"]
+    argv += ["-map", f"0:{info.video.index}", "-c", "copy", "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact"]
+    argv += ["-avoid_negative_ts", "disabled", "-f", "segment", "-segment_format", container, "-segment_time_delta", "0"]
+    argv += ["-segment_times", ",".join(f"{float(cut):.6f}" for cut in cuts) or "1e9"]
+    argv += [f"file:{pattern.resolve()}"]
+    runner.run(Command(tuple(argv)), **run_kwargs)
+
+
+def _check(info: MediaInfo, index: FrameIndex, segments: tuple[Segment, ...], out_dir: Path, run_kwargs: dict[str, Any]) -> None:
+    """Raise :class:`InternalError` unless every file has exactly the frames, at the distances, that its segment has."""
+    files = sorted(path.name for path in out_dir.glob(_FILES))
+    if files != [segment.file for segment in segments]:
+        raise InternalError(f"{len(files)} files were made of {len(segments)} segments.")
+    cancelled = run_kwargs.get("cancelled")
+    for segment in segments:
+        if cancelled is not None and cancelled.is_set():
+            raise Cancelled("The work was cancelled.")
+        found = _frames(out_dir / segment.file, info, segment, run_kwargs)
+        start = index.pts[segment.first_frame]
+        expected = [
+            (pts - start) * index.time_base for pts in index.pts[segment.first_frame : segment.first_frame + segment.frames]
+        ]
+        if found != expected:
+            raise InternalError(f"{segment.file} has {len(found)} frames, expected {len(expected)}, or at other times.")
+
+
+def _frames(path: Path, info: MediaInfo, segment: Segment, run_kwargs: dict[str, Any]) -> list[Fraction]:
+    """Return the distance of every frame of a file from the first one, in seconds."""
+    file = Source(path, run_kwargs.get("settings") or get_settings())
+    try:
+        time_base = Fraction(file.document()["streams"][0]["time_base"])
+        own = file.packets().get(0)
+        if not own:
+            return []
+        made = probe.frame_index(file, 0, own, codec=info.video.codec, interlaced=info.video.interlaced, time_base=time_base)
+        if segment.index and not file.starts_with_intra_picture(0):
+            raise InternalError(f"{segment.file} cannot be decoded from its start.")
+    except InputError as error:
+        raise InternalError(f"{segment.file} cannot be read back: {error.message}") from error
+    return [(pts - made.pts[0]) * time_base for pts in made.pts]
