@@ -1,14 +1,36 @@
-"""What every test may use: real clips, made once per session."""
+"""What every test may use, made once per session: real clips, an S3 server."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from include.media_store.objects import S3ObjectStore
 from tests.media import CLIPS, MediaCache, ffmpeg, ffprobe
+from tests.servers import S3Server, s3_server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """An S3 server with a bucket, of which the SDK's environment speaks."""
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def store(s3: S3Server) -> S3ObjectStore:
+    """The store on that server."""
+    return S3ObjectStore()
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> str:
+    """Its bucket."""
+    return s3.bucket
 
 
 @pytest.fixture(scope="session")
