@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
-from pathlib import Path
 from typing import Any
 
-from include.errors import InternalError, InvalidInputData, MediaError, NotFound
+from include.errors import MediaError
 from include.ffmpeg_ops.models import Plan
-from include.media_store.models import ObjectRef
 from include.worker.models import FinishTask, Output, UnitResult, WorkUnit
+from include.worker.parts import check_source, common_source, done_results, fetch_outputs
 from include.worker.publish import publish
 from include.worker.report import render_report, weighted_quality
 from include.worker.work import Made, in_parallel
@@ -34,7 +32,7 @@ class FinishWork:
         self._request = unit.task.request
         self._plan: Plan = workbench.job.read_plan()
         self._units: list[WorkUnit] = list(in_parallel(workbench.job.read_unit, unit.task.units, workbench.check))
-        self._source = self._common_source()
+        self._source = common_source(self._units)
         self._unit = unit.model_copy(update={"source": self._source})
         decided_by = [self._unit.fingerprint, self._plan.model_dump(mode="json"), [part.fingerprint for part in self._units]]
         self.fingerprint = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
@@ -46,8 +44,8 @@ class FinishWork:
     def run(self) -> Made:
         """Assemble, verify, report, publish; outputs are the published files by their path, the entry last."""
         workbench, plan, request = self._workbench, self._plan, self._request
-        results = self._results()
-        files = self._fetch(results)
+        results = done_results(workbench, self._units)
+        files = fetch_outputs(workbench, results)
         out_dir = workbench.scratch / "out"
         out_dir.mkdir()
         with workbench.phase("package"):
@@ -74,7 +72,7 @@ class FinishWork:
             ffmpeg=workbench.media.tools(workbench.settings).version,
         )
         (out_dir / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
-        self._check_source()
+        check_source(workbench, self._source)
         before = workbench.job.read_result("finish")
         outputs = publish(
             workbench,
@@ -101,54 +99,6 @@ class FinishWork:
         if not self._workbench.settings.keep_work_files:
             self._workbench.store.delete_prefix(self._workbench.job.bucket, self._workbench.job.chunks_prefix)
 
-    def _common_source(self) -> ObjectRef:
-        sources = {unit.source for unit in self._units}
-        source = sources.pop() if len(sources) == 1 else None
-        if source is None:
-            raise InternalError("The units were planned for different sources; run the job's plan again.")
-        return source
-
-    def _results(self) -> list[UnitResult]:
-        results = in_parallel(self._workbench.job.read_result, [unit.id for unit in self._units], self._workbench.check)
-        done = []
-        for unit, result in zip(self._units, results, strict=True):
-            if result is None or result.status != "done":
-                raise InternalError(f"Unit {unit.id} is not done; run it before the job is finished.")
-            if result.fingerprint != unit.fingerprint:
-                raise InternalError(f"Unit {unit.id} was done for another source or plan; run it again.")
-            done.append(result)
-        return done
-
-    def _fetch(self, results: list[UnitResult]) -> dict[tuple[str, str], Path]:
-        """Return the units' files by unit id and name, in timeline order, thumbnails by number."""
-        wanted = [
-            (result.unit_id, output)
-            for result in results
-            for output in sorted(result.outputs, key=lambda output: _natural(output.name))
-        ]
-
-        def fetch(item: tuple[str, Output]) -> Path:
-            unit_id, output = item
-            suffix = Path(output.ref.key).suffix
-            try:
-                return self._workbench.fetch(output.ref, f"parts/{unit_id}/{output.name}{suffix}")
-            except (NotFound, InvalidInputData) as error:
-                raise InternalError(
-                    f"File {output.name} of unit {unit_id} is gone or was replaced; run that unit again."
-                ) from error
-
-        with self._workbench.phase("fetch", sum(output.ref.size for _, output in wanted), "bytes"):
-            paths = in_parallel(fetch, wanted, self._workbench.check)
-        return {(unit_id, output.name): path for (unit_id, output), path in zip(wanted, paths, strict=True)}
-
-    def _check_source(self) -> None:
-        now = self._workbench.store.head(self._source.bucket, self._source.key)
-        if now is None:
-            # Everything was made from the version that the plan names; an uploader may remove it by now.
-            logger.info("the source %s was removed meanwhile", self._source.uri)
-        elif now.etag != self._source.etag:
-            raise InvalidInputData(f"The source {self._source.uri} was replaced while it was transcoded; start again.")
-
     def _remove_stale(self, before: UnitResult | None, outputs: tuple[Output, ...]) -> None:
         """Remove what an earlier package published here and this one does not hold; never what is not ours."""
         if before is None:
@@ -167,8 +117,3 @@ def _salvaged(results: list[UnitResult]) -> list[int] | None:
     """Return the frames of each chunk where some are missing, else ``None``."""
     chunks = [result.metrics for result in results if result.unit_id != "audio"]
     return [int(metrics["frames"]) for metrics in chunks] if any(metrics.get("frames_missing") for metrics in chunks) else None
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    # thumbnail-2 comes before thumbnail-10.
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

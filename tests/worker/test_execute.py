@@ -145,7 +145,7 @@ def test_a_source_replaced_in_the_middle_publishes_nothing(line: Line) -> None:
     finish = line.run("finish")
     assert (
         finish.error
-        == InvalidInputData(f"The source {plan_source(line)} was replaced while it was transcoded; start again.").to_document()
+        == InvalidInputData(f"The source {plan_source(line)} was replaced while it was worked on; start again.").to_document()
     )
     assert line.keys(line.request.folder) == []
     unit = line.job.read_unit("video-00000")
