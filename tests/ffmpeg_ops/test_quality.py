@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from include.ffmpeg_ops.models import VideoTask
 from include.ffmpeg_ops.quality import FRAMES, measure, window_of
+from include.settings import Settings
 from tests.ffmpeg_ops.jobs import Encoded, Jobs
 from tests.media import ffmpeg
 
@@ -89,3 +91,30 @@ def test_rungs_of_the_same_size_are_measured_each(jobs: Jobs, tmp_path: Path) ->
         {"low": encoded.parts["low"][0], "high": encoded.parts["high"][0], "twin": tmp_path / "twin.mp4"},
     )
     assert found["twin"] == found["high"]
+
+
+def test_vmaf_is_measured_where_ffmpeg_can(jobs: Jobs, tmp_path: Path) -> None:
+    # Stands for an ffmpeg with libvmaf: passes on all but that filter, whose log (as libvmaf 3 writes it) it makes up.
+    program = tmp_path / "ffmpeg"
+    program.write_text(f"""#!{sys.executable}
+import os, re, sys
+arguments = sys.argv[1:]
+if "-filters" in arguments:
+    print(" TS libvmaf           VV->V      Calculate the VMAF between two video streams.")
+    sys.exit()
+for at, argument in enumerate(arguments):
+    for log in re.findall(r"libvmaf=[^\\[]*?log_path=([^:\\[]+)", argument):
+        with open(log, "w") as file:
+            file.write('{{"frames": [], "pooled_metrics": {{"vmaf": {{"min": 90.1, "mean": 95.25}}}}}}')
+    arguments[at] = re.sub(r"(\\[s\\d+\\])(\\[s\\d+\\])libvmaf=[^\\[]*", r"\\1\\2ssim", argument)
+os.execvp({shutil.which(ffmpeg())!r}, ["ffmpeg", *arguments])
+""")
+    program.chmod(0o755)
+    encoded = jobs.encode("plain")
+    found = measure(
+        encoded.source,
+        encoded.tasks[0],
+        {rung: files[0] for rung, files in encoded.parts.items()},
+        settings=Settings(ffmpeg=str(program)),
+    )
+    assert {values["vmaf"] for values in found.values()} == {95.25}
