@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
+from cachetools import TTLCache
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
@@ -18,6 +19,7 @@ from include.settings import Settings
 __all__ = ["Services", "ServicesDependency", "body_documentation", "json_body"]
 
 MAX_BODY_BYTES = 2**20
+PUBLISHED_SECONDS = 15
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -29,6 +31,8 @@ class Services:
     settings: Settings
     store: ObjectStore
     gateway: AirflowGateway
+    published: TTLCache[tuple[str, str], bool] = field(default_factory=lambda: TTLCache(100_000, ttl=PUBLISHED_SECONDS))
+    """Outputs, by bucket and key, that were there when last looked for."""
 
 
 def _services(request: Request) -> Services:

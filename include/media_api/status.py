@@ -32,7 +32,7 @@ _UNKNOWN = "The run {run_id} failed without a recorded reason; post the request 
 async def live_videos(services: Services, submission: Submission) -> list[Video]:
     """Return the submission's videos as they are now.
 
-    A done video is known by its output alone, all of them by one listing; only the others are asked of Airflow.
+    Airflow tells which runs are still queued; every other video is done once its output exists.
     """
     snapshot = await _look(services, submission)
     return [
@@ -57,33 +57,43 @@ class _Snapshot:
 
 async def _look(services: Services, submission: Submission) -> _Snapshot:
     gateway = services.gateway
-    exists = partial(existing_keys, services.store, submission.request.bucket)
-    done = await run_sync(exists, [request.destination_key for request in submission.pending])
-    rest = [request for request in submission.pending if request.destination_key not in done]
-    if not rest:
-        return _Snapshot(done)
+    runs = await gateway.runs(TRANSCODE_DAG, [request.run_id for request in submission.pending])
+
+    def in_state(*states: str | None) -> list[TranscodeRequest]:
+        return [request for request in submission.pending if _state(runs.get(request.run_id)) in states]
+
+    # Outputs are looked for after the runs: what a run that has ended by then published is there.
+    perhaps = [request.destination_key for request in in_state("running", "success", "failed", None)]
+    done = await run_sync(_published, services, submission.request.bucket, perhaps)
     submitting = False
-    if submission.dag_id == FOLDER_DAG:
-        # The dispatcher before its runs: once it has finished, every run that it makes is there.
+    if submission.dag_id == FOLDER_DAG and any(
+        request.destination_key not in done for request in in_state("success", "failed", None)
+    ):
+        # The dispatcher makes the runs: while it is at work, one that is missing is about to be there.
         dispatcher = (await gateway.runs(FOLDER_DAG, [submission.run_id])).get(submission.run_id)
         submitting = dispatcher is not None and not dispatcher.is_finished
-    runs = await gateway.runs(TRANSCODE_DAG, [request.run_id for request in rest])
-
-    def in_state(state: str) -> list[TranscodeRequest]:
-        return [request for request in rest if request.run_id in runs and runs[request.run_id].state == state]
-
-    # A run may have ended since the outputs were looked for.
-    done |= await run_sync(exists, [request.destination_key for request in in_state("success")])
-    failed = in_state("failed")
-    begun = in_state("running") + failed
+    failed = [request for request in in_state("failed") if request.destination_key not in done]
+    begun = [request for request in in_state("running") if request.destination_key not in done] + failed
     return _Snapshot(
         done=done,
         submitting=submitting,
         runs=runs,
-        tasks=await gateway.tasks(TRANSCODE_DAG, [request.run_id for request in begun]),
+        tasks=await gateway.tasks(TRANSCODE_DAG, [request.run_id for request in begun]) if begun else {},
         weights=await run_sync(_by_job, partial(_weights, services), begun),
         outcomes=await run_sync(_by_job, partial(_outcome, services), failed),
     )
+
+
+def _state(run: Run | None) -> str | None:
+    return run.state if run else None
+
+
+def _published(services: Services, bucket: str, keys: list[str]) -> set[str]:
+    """Return those of ``keys`` that exist; what was there a moment ago is believed, since a folder's list is asked for often."""
+    seen = {key for key in keys if (bucket, key) in services.published}
+    found = existing_keys(services.store, bucket, [key for key in keys if key not in seen])
+    services.published.update({(bucket, key): True for key in found})
+    return seen | found
 
 
 def _live(video: Video, request: TranscodeRequest, snapshot: _Snapshot) -> Video:

@@ -333,9 +333,12 @@ def test_a_video_goes_from_transcode_to_done(client: TestClient, store: MemorySt
     assert status(client, answer) == [submitted | {"status": "done", "progress": 100}]
 
 
-def test_a_done_video_stays_done_for_who_waits_though_others_post_again(client: TestClient, store: MemoryStore) -> None:
+def test_a_done_video_stays_done_for_who_waits_though_others_post_again(
+    client: TestClient, store: MemoryStore, airflow: FakeAirflow
+) -> None:
     store.add("in/a.mp4")
     answer = post(client, src="in/a.mp4")
+    airflow.set_state("transcode", answer["run_id"], "success")
     store.add("out/a_t1/a.m3u8")
     assert post(client, src="in/a.mp4")["videos"][0]["status"] == "exist"
     assert status(client, answer)[0]["status"] == "done"
