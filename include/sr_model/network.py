@@ -87,7 +87,7 @@ def skip_kernel(scale: int) -> FloatArray:
         [[_cubic((p + 0.5) / scale - 0.5 - tap) for tap in range(-SKIP_RADIUS, SKIP_RADIUS + 1)] for p in range(scale)]
     )
     kernel = np.einsum("ri,cj->rcij", rows, rows).reshape(scale**2, 1, 5, 5)
-    return kernel.astype(np.float32)
+    return np.asarray(kernel, np.float32)
 
 
 def _convolve(planes: FloatArray, weight: FloatArray, mode: str) -> FloatArray:
@@ -95,7 +95,7 @@ def _convolve(planes: FloatArray, weight: FloatArray, mode: str) -> FloatArray:
     border = ((0, 0), (radius, radius), (radius, radius))
     padded = np.pad(planes, border, mode="edge" if mode == "edge" else "constant")
     windows = np.lib.stride_tricks.sliding_window_view(padded, weight.shape[2:], axis=(1, 2))
-    return np.einsum("ihwyx,oiyx->ohw", windows, weight, optimize=True).astype(np.float32)
+    return np.asarray(np.einsum("ihwyx,oiyx->ohw", windows, weight, optimize=True), np.float32)
 
 
 def run(network: Network, luma: FloatArray) -> FloatArray:

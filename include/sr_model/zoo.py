@@ -27,7 +27,7 @@ def file_stem(scale: int, model: str, variant: str) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """One network: ``.onnx`` (float32) and ``.int8`` (ONNX with QuantizeLinear pairs) are for OpenVINO, ``.safetensors`` for torch.
+    """One network: ``.onnx`` (float32) and ``.int8`` (with QuantizeLinear pairs) are for OpenVINO, ``.safetensors`` for torch.
 
     All three take and give float32 luma ``[1, 1, H, W]``, any H and W.
     """

@@ -1,9 +1,9 @@
 """Over-parameterised convolutions that collapse exactly into one 3x3 convolution.
 
-A block is linear: 1x1 to ``width`` channels, 3x3, 1x1 back, plus a plain 3x3, plus the input itself where channels match, plus one
-bias. The inner convolutions have no bias, so zero padding means the same before and after collapsing (SESR, Bhardwaj et al. 2022;
-the branches are ECBSR's, Zhang et al. 2021). Training runs the collapsed kernel, which is made anew in every step: it costs
-as much as the small network, and gradients flow through the large one.
+A block is linear: 1x1 to ``width`` channels, 3x3, 1x1 back, plus a plain 3x3, plus the input itself where channels match, plus
+one bias. The inner convolutions have no bias, so zero padding means the same before and after collapsing (SESR, Bhardwaj et
+al. 2022; the branches are ECBSR's, Zhang et al. 2021). Training runs the collapsed kernel, which is made anew in every step: it
+costs as much as the small network, and gradients flow through the large one.
 """
 
 from __future__ import annotations

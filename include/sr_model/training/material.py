@@ -47,7 +47,7 @@ def hold_out(paths: Sequence[Path]) -> tuple[tuple[Path, ...], tuple[Path, ...]]
 
 def coded(plane: NDArray[np.floating]) -> Plane:
     """Return ``plane`` rounded to 8-bit code values."""
-    return np.clip(np.rint(plane), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(plane), 0, 255), np.uint8)
 
 
 def frames(path: Path, every: int = 1) -> Iterator[Plane]:
@@ -57,7 +57,7 @@ def frames(path: Path, every: int = 1) -> Iterator[Plane]:
             if number % every == 0:
                 full = frame.format.name.startswith("yuvj") or frame.color_range == 2
                 picture = frame.reformat(format="gray" if full else "yuv420p")
-                plane = picture.to_ndarray()[: frame.height]
+                plane = np.asarray(picture.to_ndarray()[: frame.height], np.uint8)
                 yield coded(16 + plane.astype(np.float32) * (219 / 255)) if full else plane
 
 

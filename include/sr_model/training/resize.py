@@ -1,7 +1,7 @@
 """Plane resizing by separable kernels: what pictures were made smaller with before the network sees them.
 
-``bicubic`` is the antialiased one of the published tables (Keys' kernel with a = -0.5, stretched by the reduction, edges mirrored:
-MATLAB's ``imresize``). Positions are centre-aligned, as every scaler of video does it.
+``bicubic`` is the antialiased one of the published tables (Keys' kernel with a = -0.5, stretched by the reduction, edges
+mirrored: MATLAB's ``imresize``). Positions are centre-aligned, as every scaler of video does it.
 """
 
 from __future__ import annotations

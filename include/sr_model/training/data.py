@@ -1,0 +1,123 @@
+"""Training pairs and held-out pictures from a folder of photos and clips, made once and kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from include.sr_model.training.degrade import Degradation, draw, pan, reduced, small_video
+from include.sr_model.training.material import clips, coded, frames, hold_out, photo, photos, sharp
+from include.sr_model.training.patches import Pairs, cut
+from include.sr_model.training.resize import resize
+
+__all__ = ["clean_pictures", "held_out", "training_pairs", "video_pictures"]
+
+logger = logging.getLogger(__name__)
+
+Plane = NDArray[np.uint8]
+Picture = tuple[Plane, Plane]
+
+SIDE = {2: 48, 4: 36}
+"""Scale → samples of a small patch's side."""
+VIDEO_SIZE = {2: (320, 448), 4: (448, 640)}
+"""Scale → rows and columns of the large pictures of pseudo-clips."""
+RUN = 10
+KEPT = (0, 3, 6, 9)
+"""Frames of a pseudo-clip that are used: the I picture, and some P and B pictures."""
+
+
+def _crop(plane: Plane, side: int) -> Plane:
+    top, left = (max(0, (length - side) // 2) for length in plane.shape)
+    return plane[top : top + side, left : left + side]
+
+
+def _clips(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    paths = clips(folder)
+    held = paths[2:4] if len(paths) > 4 else ()
+    return tuple(path for path in paths if path not in held), held
+
+
+def clean_pictures(paths: Sequence[Path], scale: int) -> Iterator[Picture]:
+    """Yield ``(small, large)`` of every photo, at three sizes, by bicubic reduction."""
+    for path in paths:
+        plane = photo(path)
+        for megapixels in (1.5, 0.7, 0.35):
+            large = sharp(plane, megapixels)
+            yield reduced(large, scale), large
+
+
+def _runs(path: Path, height: int, width: int, count: int) -> Iterator[list[Plane]]:
+    planes = frames(path)
+    every = 40
+    while run := list(islice(planes, RUN)):
+        if len(run) < RUN:
+            return
+        factor = max(1.5, min(run[0].shape[0] / height, run[0].shape[1] / width))
+        rows, columns = (int(side / factor) // 8 * 8 for side in run[0].shape)
+        yield [coded(resize(plane, rows, columns))[:height, :width] for plane in run]
+        count -= 1
+        if not count or not list(islice(planes, every)):
+            return
+
+
+def video_pictures(
+    stills: Sequence[Path], moving: Sequence[Path], scale: int, count: int, *, rng: np.random.Generator, how: Degradation | None
+) -> Iterator[Picture]:
+    """Yield ``(small, large)`` frames of ``count`` pans over each photo and ``2 * count`` runs of each clip.
+
+    They are degraded as ``how`` says, or at random, anew for every run.
+    """
+    height, width = VIDEO_SIZE[scale]
+
+    def runs() -> Iterator[list[Plane]]:
+        for path in stills:
+            plane = photo(path)
+            smaller = sharp(plane, 2.2)
+            for number in range(count):
+                yield pan(smaller if number % 2 else plane, height, width, RUN, rng)
+        for path in moving:
+            yield from _runs(path, height, width, 2 * count)
+
+    for large in runs():
+        small = small_video(large, scale, how or draw(rng), rng)
+        yield from ((small[number], large[number]) for number in KEPT)
+
+
+def training_pairs(material: Path, scale: int, variant: str, cache: Path, *, count: int = 12, seed: int = 1) -> Pairs:
+    """Return the pairs of ``material`` for ``scale`` and ``variant``, from the file in ``cache`` where there is one."""
+    file = cache / f"pairs-x{scale}-{variant}-{count}.npz"
+    if not file.is_file():
+        rng = np.random.default_rng(seed)
+        stills, _ = hold_out(photos(material))
+        moving, _ = _clips(material)
+        logger.info("cutting %s from %d photos and %d clips", file.name, len(stills), len(moving))
+        if variant == "clean":
+            pairs = cut(clean_pictures(stills, scale), SIDE[scale], {2: 2.5, 4: 6.0}[scale], rng)
+        else:
+            pictures = video_pictures(stills, moving, scale, count, rng=rng, how=None)
+            pairs = cut(pictures, SIDE[scale], {2: 0.8, 4: 1.0}[scale], rng)
+        cache.mkdir(parents=True, exist_ok=True)
+        np.savez(file.with_suffix(".new.npz"), small=pairs.small.numpy(), large=pairs.large.numpy())
+        file.with_suffix(".new.npz").replace(file)
+    arrays = np.load(file)
+    return Pairs(torch.from_numpy(arrays["small"]), torch.from_numpy(arrays["large"]))
+
+
+def held_out(material: Path, scale: int, condition: str) -> list[Picture]:
+    """Return the held-out pictures under ``condition``: ``clean``, or a CRF such as ``crf23``.
+
+    ``clean`` is the middle of the held-out photos; a CRF is frames of pans over them and of the held-out clips.
+    """
+    _, stills = hold_out(photos(material))
+    if condition == "clean":
+        crops = (_crop(sharp(photo(path), 1.2), 400) for path in stills)
+        return [(reduced(large, scale), large) for large in crops]
+    _, moving = _clips(material)
+    how = Degradation(crf=float(condition.removeprefix("crf")))
+    return list(video_pictures(stills, moving, scale, 1, rng=np.random.default_rng(7), how=how))
