@@ -73,6 +73,19 @@ class Settings(BaseSettings):
     )
     quality: bool = Field(True, description="Measure PSNR and SSIM (and VMAF where ffmpeg has it) on samples of each chunk.")
 
+    # -- super-resolution
+    sr_model: Literal["fast", "balanced", "quality"] = Field("fast", description="Network where a request names none.")
+    sr_max_output_pixels: int = Field(
+        3840 * 2160, gt=0, description="Largest upscaled picture, width times height; a larger one is refused."
+    )
+    sr_crf: float = Field(18, ge=0, le=51, description="Constant quality of upscaled video (x264's and x265's CRF).")
+    sr_preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"] = Field(
+        "veryfast", description="Encoder preset of upscaled video."
+    )
+    sr_slots: int = Field(
+        1, gt=0, description="Segments that one machine upscales side by side; each of them uses all its processors."
+    )
+
     # -- work units
     chunk_seconds: float = Field(30.0, gt=0, description="Wanted length of one encode unit.")
     max_units: int = Field(200, gt=0, le=1000, description="Most encode units of one run; longer films get longer chunks.")

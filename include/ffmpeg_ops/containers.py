@@ -40,14 +40,16 @@ class Container:
 
 _MILLISECONDS, _MPEG_TICKS = Fraction(1, 1000), Fraction(1, 90_000)
 _TS = ("-mpegts_copyts", "1", "-muxdelay", "0", "-muxpreload", "0")
+# Sound may begin before zero: its first samples are not heard, and these containers tell of that by another way.
+_MATROSKA = ("-default_mode", "passthrough", "-avoid_negative_ts", "disabled")
 _MP4 = Container("mp4")
 _BY_SUFFIX = {
     ".mp4": _MP4,
     ".m4v": _MP4,
     ".mov": Container("mov"),
     ".3gp": Container("3gp"),
-    ".mkv": Container("matroska", _MILLISECONDS, options=("-default_mode", "passthrough")),
-    ".webm": Container("webm", _MILLISECONDS, ("vp9", "vp9"), options=("-default_mode", "passthrough")),
+    ".mkv": Container("matroska", _MILLISECONDS, options=_MATROSKA),
+    ".webm": Container("webm", _MILLISECONDS, ("vp9", "vp9"), options=_MATROSKA),
     ".ts": Container("mpegts", _MPEG_TICKS, options=_TS, chapters=False),
     ".m2ts": Container("mpegts", _MPEG_TICKS, options=(*_TS, "-mpegts_m2ts_mode", "1"), chapters=False),
     ".mts": Container("mpegts", _MPEG_TICKS, options=(*_TS, "-mpegts_m2ts_mode", "1"), chapters=False),

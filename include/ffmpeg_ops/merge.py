@@ -93,12 +93,15 @@ def merge(
     lead = lead_of(info)
     argv = ["ffmpeg", "-copyts", *runner.input_options(), "-i", f"file:{video.resolve()}"]
     argv += ["-itsoffset", str(lead), *runner.input_options(), "-i", f"file:{source.resolve()}"]
-    for number in kept:
-        argv += ["-map", "0:v:0" if number == info.video.index else f"1:{number}"]
+    for place, number in enumerate(kept):
+        argv += ["-map", "0:v:0" if number == info.video.index else f"1:{number}", f"-map_metadata:s:{place}", f"1:s:{number}"]
     argv += ["-c", "copy", "-map_metadata", "1", "-map_chapters", "1"]
     place = kept.index(info.video.index)
     argv += _labels(place, streams[info.video.index])
     later = -lead
+    if container.muxer in {"matroska", "webm"}:
+        for at, number in enumerate(kept):
+            argv += _hidden_start(at, streams[number])
     if container.is_mp4:
         argv += _mp4_options(info, document, place)
     elif container.muxer == "mpegts" and info.epoch < 1:
@@ -115,13 +118,23 @@ def merge(
 
 
 def _labels(place: int, stream: Mapping[str, Any]) -> list[str]:
-    options = [f"-map_metadata:s:{place}", f"1:s:{stream['index']}"]
     flags = [name for name, is_set in stream.get("disposition", {}).items() if is_set]
-    options += [f"-disposition:{place}", "+".join(flags) or "0"]
+    options = [f"-disposition:{place}", "+".join(flags) or "0"]
     for name in stream.get("tags", {}):
         if name.upper().startswith(_STALE):
             options += [f"-metadata:s:{place}", f"{name}="]
     return options
+
+
+def _hidden_start(place: int, stream: Mapping[str, Any]) -> list[str]:
+    """Return the options that keep the time of sound whose first samples, before zero, are not heard (Opus's pre-skip).
+
+    Its packets are stored late by these samples; ffmpeg 5 forgets to do that where it copies.
+    """
+    start = int(stream.get("start_pts") or 0)
+    if stream.get("codec_type") != "audio" or start >= 0 or int(stream.get("initial_padding") or 0):
+        return []
+    return [f"-bsf:{place}", f"setts=ts=TS+{-start}"]
 
 
 def _mp4_options(info: MediaInfo, document: Mapping[str, Any], place: int) -> list[str]:

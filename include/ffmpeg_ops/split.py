@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from include.errors import Cancelled, InputError, InternalError, MediaError, Tim
 from include.ffmpeg_ops import probe, runner
 from include.ffmpeg_ops.ffprobe import Source
 from include.ffmpeg_ops.models import FrameIndex, MediaInfo
+from include.ffmpeg_ops.packets import StreamPackets
 from include.ffmpeg_ops.runner import Command
 from include.ffmpeg_ops.segments import Manifest, Segment, cut_segments
 from include.settings import get_settings
@@ -50,7 +52,7 @@ def split(
         if len(segments) == 1 and not always:
             break
         try:
-            _write(source, info, index, segments, out_dir / f"segment-%05d.{container}", **run_kwargs)
+            _write(source, info, segments, out_dir / f"segment-%05d.{container}", **run_kwargs)
             _check(info, index, segments, out_dir, run_kwargs)
         except (Cancelled, TimedOut):
             raise
@@ -70,20 +72,27 @@ def _manifest(index: FrameIndex, container: Any, segments: tuple[Segment, ...]) 
     return Manifest(time_base=index.time_base, frames=len(index.pts), container=container, segments=segments)
 
 
-def _write(
-    source: Path, info: MediaInfo, index: FrameIndex, segments: tuple[Segment, ...], pattern: Path, **run_kwargs: Any
-) -> None:
+def _write(source: Path, info: MediaInfo, segments: Sequence[Segment], pattern: Path, **run_kwargs: Any) -> None:
     container = pattern.suffix.removeprefix(".")
+    numbers = _packet_numbers(source, info, segments, run_kwargs)
     # NUT has no negative times. Whole seconds, so that nothing is rounded.
     lead = max(0, math.ceil(-info.epoch) + 10) if container == "nut" else 0
-    # Midway between two frames no rounding of the muxer's can move a cut.
-    cuts = [(index.pts[segment.first_frame - 1] + segment.start_pts) * index.time_base / 2 + lead for segment in segments[1:]]
     argv = ["ffmpeg", "-copyts", "-itsoffset", str(lead), *runner.input_options(), "-i", f"file:{source.resolve()}"]
-    argv += ["-map", f"0:{info.video.index}", "-c", "copy", "-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact"]
-    argv += ["-avoid_negative_ts", "disabled", "-f", "segment", "-segment_format", container, "-segment_time_delta", "0"]
-    argv += ["-segment_times", ",".join(f"{float(cut):.6f}" for cut in cuts) or "1e9"]
-    argv += [f"file:{pattern.resolve()}"]
+    argv += ["-map", f"0:{info.video.index}", "-c", "copy", "-copyinkf", "-map_metadata", "-1", "-map_chapters", "-1"]
+    argv += ["-fflags", "+bitexact", "-avoid_negative_ts", "disabled", "-f", "segment", "-segment_format", container]
+    # Not by time: what that is relative to differs between versions of ffmpeg.
+    argv += ["-segment_frames", ",".join(map(str, numbers)) or str(2**31 - 1), f"file:{pattern.resolve()}"]
     runner.run(Command(tuple(argv)), **run_kwargs)
+
+
+def _packet_numbers(source: Path, info: MediaInfo, segments: Sequence[Segment], run_kwargs: Mapping[str, Any]) -> list[int]:
+    """Return how many packets of the video lie before each segment but the first: not all of them are frames that are shown."""
+    own = Source(source, run_kwargs.get("settings") or get_settings()).packets().get(info.video.index, StreamPackets())
+    place = {pts: number for number, (pts, key) in enumerate(zip(own.pts, own.key, strict=True)) if key}
+    try:
+        return [place[segment.start_pts] for segment in segments[1:]]
+    except KeyError:
+        raise InternalError("A keyframe of the index is not among the packets.") from None
 
 
 def _check(info: MediaInfo, index: FrameIndex, segments: tuple[Segment, ...], out_dir: Path, run_kwargs: dict[str, Any]) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from include.errors import InternalError
 from include.ffmpeg_ops.models import VideoTask
-from include.media_store.models import ObjectRef
-from include.worker.models import AudioUnitTask, Output, UnitResult, VideoUnitTask, WorkUnit
-from include.worker.work import Made, in_parallel
+from include.worker.models import AudioUnitTask, UnitResult, VideoUnitTask, WorkUnit
+from include.worker.parts import upload_parts
+from include.worker.work import Made
 from include.worker.workbench import Workbench
 
 __all__ = ["AudioWork", "VideoWork"]
@@ -41,20 +40,6 @@ class _EncodeWork:
         folder = self._workbench.scratch / "out"
         folder.mkdir()
         return path, folder
-
-    def _upload(self, files: Mapping[str, Path]) -> tuple[Output, ...]:
-        # A folder of its own for each attempt: attempts on two machines never mix, and the last marker is always right.
-        prefix = f"{self._workbench.job.chunks_prefix}{self._unit.id}/{uuid.uuid4().hex[:8]}/"
-
-        def upload(item: tuple[str, Path]) -> Output:
-            name, path = item
-            ref: ObjectRef = self._workbench.store.upload(path, self._workbench.job.bucket, f"{prefix}{path.name}")
-            self._workbench.cache.add(path, ref)
-            self._workbench.progress.advance(ref.size)
-            return Output(name=name, ref=ref)
-
-        with self._workbench.phase("upload", sum(path.stat().st_size for path in files.values()), "bytes"):
-            return tuple(in_parallel(upload, files.items(), self._workbench.check))
 
 
 class VideoWork(_EncodeWork):
@@ -96,7 +81,7 @@ class VideoWork(_EncodeWork):
         if task.measure_quality:
             with workbench.phase("quality"):
                 metrics["quality"] = workbench.media.measure(source, task, files, **workbench.run_arguments())
-        return Made(self._upload(files), metrics=metrics)
+        return Made(upload_parts(workbench, self._unit.id, files), metrics=metrics)
 
     def _frames(self, task: VideoTask, files: Mapping[str, Path]) -> int:
         # Under the strict policy a chunk with another count has failed already.
@@ -126,4 +111,6 @@ class AudioWork(_EncodeWork):
                 on_progress=lambda progress: workbench.progress.update(round(float(progress.out_time), 1)),
                 **workbench.run_arguments(),
             )
-        return Made(self._upload(files), metrics={"seconds": round(seconds, 3), "tracks": len(task.targets)})
+        return Made(
+            upload_parts(workbench, self._unit.id, files), metrics={"seconds": round(seconds, 3), "tracks": len(task.targets)}
+        )

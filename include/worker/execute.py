@@ -19,9 +19,12 @@ from include.worker.encode import AudioWork, VideoWork
 from include.worker.finish import FinishWork
 from include.worker.job import Job
 from include.worker.media import MediaTools
+from include.worker.merge import MergeWork
 from include.worker.models import UnitResult, WorkUnit
 from include.worker.plan import PlanWork
 from include.worker.progress import Progress
+from include.worker.split import SplitWork
+from include.worker.upscale import UpscaleWork
 from include.worker.work import Work
 from include.worker.workbench import Workbench, now
 
@@ -37,6 +40,9 @@ _KINDS: dict[str, Callable[[Workbench, WorkUnit], Work]] = {
     "video": VideoWork,
     "audio": AudioWork,
     "finish": FinishWork,
+    "split": SplitWork,
+    "upscale": UpscaleWork,
+    "merge": MergeWork,
 }
 
 

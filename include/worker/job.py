@@ -12,18 +12,31 @@ from include.errors import InternalError, NotFound
 from include.ffmpeg_ops.models import Plan
 from include.media_store.models import ObjectRef, object_uri
 from include.settings import Settings
-from include.worker.models import FinishTask, Outcome, Output, PlanTask, TranscodeRequest, UnitResult, WorkUnit
+from include.worker.models import (
+    FinishTask,
+    MergeTask,
+    Outcome,
+    Output,
+    PlanTask,
+    SplitTask,
+    SuperResolutionPlan,
+    SuperResolutionRequest,
+    TranscodeRequest,
+    UnitResult,
+    WorkUnit,
+)
 
 if TYPE_CHECKING:
     from include.media_store.objects import ObjectStore
 
-__all__ = ["Job", "finish_unit", "plan_unit"]
+__all__ = ["Job", "finish_unit", "merge_unit", "plan_unit", "split_unit"]
 
 logger = logging.getLogger(__name__)
 
 _HEADS = 4  # outputs up to this many are looked up one by one, more of them with a listing
 
 AnyDocument = TypeVar("AnyDocument", bound=BaseModel)
+AnyRequest = TranscodeRequest | SuperResolutionRequest
 
 
 def plan_unit(request: TranscodeRequest) -> WorkUnit:
@@ -37,6 +50,17 @@ def finish_unit(request: TranscodeRequest, source: ObjectRef, units: tuple[str, 
     return WorkUnit(
         id="finish", job_id=request.job_id, bucket=request.bucket, source=source, task=task, label="assemble and publish"
     )
+
+
+def split_unit(request: SuperResolutionRequest) -> WorkUnit:
+    """Return the unit that a super-resolution job starts with."""
+    return WorkUnit(id="split", job_id=request.job_id, bucket=request.bucket, task=SplitTask(request=request), label="split")
+
+
+def merge_unit(request: SuperResolutionRequest, source: ObjectRef, units: tuple[str, ...]) -> WorkUnit:
+    """Return the unit that a super-resolution job ends with; the split unit writes it to ``units/unit-merge.json``."""
+    task = MergeTask(request=request, units=units)
+    return WorkUnit(id="merge", job_id=request.job_id, bucket=request.bucket, source=source, task=task, label="merge and publish")
 
 
 class Job:
@@ -53,7 +77,7 @@ class Job:
         self.prefix = f"{settings.work_prefix}jobs/{job_id}/"
 
     @classmethod
-    def of(cls, store: ObjectStore, settings: Settings, request: TranscodeRequest) -> Job:
+    def of(cls, store: ObjectStore, settings: Settings, request: AnyRequest) -> Job:
         """Return the job that ``request`` belongs to."""
         return cls(store, settings, request.bucket, request.job_id)
 
@@ -80,6 +104,11 @@ class Job:
         return f"{self.prefix}outcome.json"
 
     @property
+    def report_key(self) -> str:
+        """Key of the report of a job whose output has no folder of its own."""
+        return f"{self.prefix}report.json"
+
+    @property
     def chunks_prefix(self) -> str:
         """Prefix of all files that pass between units."""
         return f"{self.prefix}chunks/"
@@ -98,11 +127,7 @@ class Job:
 
     # -- documents
 
-    def read_request(self) -> TranscodeRequest:
-        """Return the request."""
-        return self._read(self.request_key, TranscodeRequest)
-
-    def write_request(self, request: TranscodeRequest) -> ObjectRef:
+    def write_request(self, request: AnyRequest) -> ObjectRef:
         """Write the request."""
         return self._write(self.request_key, request)
 
@@ -110,7 +135,11 @@ class Job:
         """Return the plan."""
         return self._read(self.plan_key, Plan)
 
-    def write_plan(self, plan: Plan) -> ObjectRef:
+    def read_super_resolution_plan(self) -> SuperResolutionPlan:
+        """Return the plan of a super-resolution job."""
+        return self._read(self.plan_key, SuperResolutionPlan)
+
+    def write_plan(self, plan: Plan | SuperResolutionPlan) -> ObjectRef:
         """Write the plan."""
         return self._write(self.plan_key, plan)
 
@@ -147,15 +176,19 @@ class Job:
             return None
         return result if self.outputs_exist(result.outputs) else None
 
-    def published(self, unit: WorkUnit) -> UnitResult | None:
-        """Return the result of a unit whose files are no longer needed: what was made of them is published, and complete."""
-        finish = self.read_result("finish")
-        if finish is None or finish.status != "done" or finish.metrics.get("units", {}).get(unit.id) != unit.fingerprint:
+    def published(self, unit: WorkUnit, fingerprint: str | None = None, *, by: str = "finish") -> UnitResult | None:
+        """Return the result of a unit whose files are no longer needed: what was made of them is published, and complete.
+
+        ``by`` is the unit that publishes.
+        """
+        wanted = fingerprint or unit.fingerprint
+        last = self.read_result(by)
+        if last is None or last.status != "done" or last.metrics.get("units", {}).get(unit.id) != wanted:
             return None
         result = self.read_result(unit.id)
-        if result is None or result.status != "done" or result.fingerprint != unit.fingerprint:
+        if result is None or result.status != "done" or result.fingerprint != wanted:
             return None
-        return result if self.outputs_exist(finish.outputs) else None
+        return result if self.outputs_exist(last.outputs) else None
 
     def outputs_exist(self, outputs: tuple[Output, ...]) -> bool:
         """Tell whether every output is still the version that was written."""

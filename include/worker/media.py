@@ -1,4 +1,4 @@
-"""The functions of ``ffmpeg_ops`` that units use, as one value: tests pass another."""
+"""The functions of ``ffmpeg_ops`` and ``sr_model`` that units use, as one value: tests pass another."""
 
 # ruff: noqa: RUF009 - a partial as a default is as good as the function
 
@@ -24,9 +24,13 @@ def _count_frames(name: str, path: Path, scratch: Path, **run_kwargs: Any) -> in
     return len(video.pts)
 
 
+def _upscale(*args: Any, **kwargs: Any) -> Any:
+    return import_module("include.sr_model.upscale").upscale(*args, **kwargs)
+
+
 @dataclass(frozen=True)
 class MediaTools:
-    """Each field is the function of that name in ``include.ffmpeg_ops``, or made of one."""
+    """Each field is the function of that name in ``include.ffmpeg_ops`` or ``include.sr_model``, or made of one."""
 
     probe: Callable[..., Any] = partial(_call, "probe", "probe")
     cut: Callable[..., Any] = partial(_call, "timeline", "cut")
@@ -42,3 +46,10 @@ class MediaTools:
     package_mp4: Callable[..., Any] = partial(_call, "package", "package_mp4")
     verify_package: Callable[..., Any] = partial(_call, "verify", "verify_package")
     tools: Callable[..., Any] = partial(_call, "runner", "tools")
+    keepable: Callable[..., Any] = partial(_call, "merge", "keepable")
+    split: Callable[..., Any] = partial(_call, "split", "split")
+    upscale: Callable[..., Any] = _upscale
+    splice: Callable[..., Any] = partial(_call, "splice", "splice")
+    lead_of: Callable[..., int] = partial(_call, "merge", "lead_of")
+    merge: Callable[..., Any] = partial(_call, "merge", "merge")
+    verify_fidelity: Callable[..., Any] = partial(_call, "fidelity", "verify_fidelity")

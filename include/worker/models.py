@@ -9,22 +9,30 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from include.ffmpeg_ops.models import AudioTask, VideoTask
+from include.ffmpeg_ops.models import AudioTask, DroppedStream, MediaInfo, VideoTask
+from include.ffmpeg_ops.segments import Manifest, Segment
 from include.media_store.models import ObjectRef
+from include.sr_model.models import UpscaleTask
+from include.worker.requests import Document, SuperResolutionRequest, TranscodeRequest, job_id_for
 
 __all__ = [
     "AudioUnitTask",
     "FinishTask",
+    "MergeTask",
     "Outcome",
     "Output",
     "PlanTask",
+    "SplitTask",
+    "SuperResolutionPlan",
+    "SuperResolutionRequest",
     "TranscodeRequest",
     "UnitResult",
     "UnitSummary",
+    "UpscaleUnitTask",
     "VideoUnitTask",
     "WorkUnit",
     "job_id_for",
@@ -34,76 +42,38 @@ __all__ = [
 CODE_VERSION = "1"
 
 
-class Document(BaseModel):
-    """Base of the documents: immutable, unknown fields refused."""
+class Task(Document):
+    """Base of what units do."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def job_id_for(bucket: str, destination_key: str) -> str:
-    """Return the id of the job that produces ``destination_key``: 20 hex digits, the same for every request for it."""
-    return hashlib.sha256(f"{bucket}\n{destination_key}".encode()).hexdigest()[:20]
+    NOT_IDENTITY: ClassVar[dict[str, Any]] = {}
+    """Fields, as pydantic's ``exclude`` has them, with other values of which the same comes out."""
 
 
-class TranscodeRequest(Document):
-    """One video to one output: what every contract compiles to, and the conf of the DAG ``transcode``."""
-
-    bucket: str = Field(description="Bucket of source and destination.", examples=["media"], min_length=3, max_length=63)
-    source_key: str = Field(description="Object key of the source video.", min_length=1, max_length=1024)
-    folder: str = Field(
-        description="Output folder, ends with a slash.", pattern=r"^[^/].*/$", max_length=900, examples=["dst/clip_1/"]
-    )
-    name: str = Field(description="Base name of the outputs in the folder.", pattern=r"^[^/]+$", max_length=255)
-    container: Literal["hls", "mp4"] = Field("hls", description="HLS ladder, or one faststart MP4.")
-    profile: str | None = Field(
-        None,
-        description="Encoding profile; default `hls_ladder` or `mp4_single` by container.",
-        pattern=r"^[a-z0-9_]+$",
-    )
-    source_bit_rate: int | None = Field(None, gt=0, description="Source bit/s, where the client knows it; else probed.")
-    source_height: int | None = Field(None, gt=0, description="Source height, where the client knows it; else probed.")
-    content_provider: str | None = Field(None, max_length=200, description="Shown on the run, usable as a filter.")
-    client: str | None = Field(None, max_length=200, description="Client that asked; set by the APIs.")
-    damage_policy: Literal["strict", "salvage"] | None = Field(None, description="Overrides `MEDIA_DAMAGE_POLICY`.")
-
-    @property
-    def destination_key(self) -> str:
-        """The object that clients look for; written last."""
-        return f"{self.folder}{self.name}.{'m3u8' if self.container == 'hls' else 'mp4'}"
-
-    @property
-    def job_id(self) -> str:
-        """See :func:`job_id_for`."""
-        return job_id_for(self.bucket, self.destination_key)
-
-    @property
-    def run_id(self) -> str:
-        """The Airflow run id of this job in the DAG ``transcode``."""
-        return f"transcode__{self.job_id}"
-
-
-class PlanTask(Document):
+class PlanTask(Task):
     """Probe the source, cut its timeline, write the plan and the unit documents."""
 
     kind: Literal["plan"] = "plan"
     request: TranscodeRequest
 
 
-class VideoUnitTask(Document):
+class VideoUnitTask(Task):
     """Encode one chunk in all its rungs."""
+
+    # How many threads encode depends on the machine, and what they make is as good.
+    NOT_IDENTITY: ClassVar[dict[str, Any]] = {"video": {"threads"}}
 
     kind: Literal["video"] = "video"
     video: VideoTask
 
 
-class AudioUnitTask(Document):
+class AudioUnitTask(Task):
     """Encode all audio streams, whole."""
 
     kind: Literal["audio"] = "audio"
     audio: AudioTask
 
 
-class FinishTask(Document):
+class FinishTask(Task):
     """Assemble, verify and publish; reads ``plan.json`` and the results of ``units``."""
 
     kind: Literal["finish"] = "finish"
@@ -111,7 +81,52 @@ class FinishTask(Document):
     units: tuple[str, ...] = Field(description="ids of the video and audio units, in timeline order, audio first")
 
 
-UnitTask = Annotated[PlanTask | VideoUnitTask | AudioUnitTask | FinishTask, Field(discriminator="kind")]
+class SplitTask(Task):
+    """Probe the source, split its video, write the manifest and the unit documents."""
+
+    NOT_IDENTITY: ClassVar[dict[str, Any]] = {"request": {"client", "ladder"}}
+
+    kind: Literal["split"] = "split"
+    request: SuperResolutionRequest
+
+
+class SuperResolutionPlan(Document):
+    """What the split unit has found and decided; the merge unit goes by it."""
+
+    info: MediaInfo
+    manifest: Manifest
+    kept: tuple[int, ...] = Field(description="streams of the source that are in the output, the video among them")
+    dropped: tuple[DroppedStream, ...] = Field(description="those that its container does not take")
+
+
+class UpscaleUnitTask(Task):
+    """Upscale one segment."""
+
+    # The same split may have been made twice, and any machine does the same.
+    NOT_IDENTITY: ClassVar[dict[str, Any]] = {"file": True, "env": True}
+
+    kind: Literal["upscale"] = "upscale"
+    segment: Segment
+    file: ObjectRef = Field(description="the segment's file, or the source where that is in one piece")
+    upscale: UpscaleTask
+    env: Literal["spot", "onDemand"] = Field("spot", description="kind of machine that a fleet runs it on")
+    debug: bool = Field(False, description="the log is kept, too")
+
+
+class MergeTask(Task):
+    """Join the segments, copy the rest of the source, verify and publish; reads ``manifest.json`` and the units' results."""
+
+    NOT_IDENTITY: ClassVar[dict[str, Any]] = {"request": {"client", "ladder", "env", "segment_time"}}
+
+    kind: Literal["merge"] = "merge"
+    request: SuperResolutionRequest
+    units: tuple[str, ...] = Field(description="ids of the upscale units, in order")
+
+
+UnitTask = Annotated[
+    PlanTask | VideoUnitTask | AudioUnitTask | FinishTask | SplitTask | UpscaleUnitTask | MergeTask,
+    Field(discriminator="kind"),
+]
 
 
 class WorkUnit(Document):
@@ -130,8 +145,7 @@ class WorkUnit(Document):
         """Identity of the work: source version, parameters and code. A done-marker that bears it is still good."""
         identity = {
             "source": self.source and self.source.model_dump(mode="json"),
-            # How many threads encode depends on the machine, and what they make is as good.
-            "task": self.task.model_dump(mode="json", exclude={"video": {"threads"}}),
+            "task": self.task.model_dump(mode="json", exclude=self.task.NOT_IDENTITY),
         }
         text = json.dumps([CODE_VERSION, identity], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -1,10 +1,11 @@
-"""What a job's last unit does with what the other units made: their results, their files, and the source they share."""
+"""What passes between the units of a job: the files that one uploads, the results that the last one reads, their source."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from include.errors import InternalError, InvalidInputData, NotFound
@@ -13,9 +14,25 @@ from include.worker.models import Output, UnitResult, WorkUnit
 from include.worker.work import in_parallel
 from include.worker.workbench import Workbench
 
-__all__ = ["check_source", "common_source", "done_results", "fetch_outputs"]
+__all__ = ["check_source", "common_source", "done_results", "fetch_outputs", "upload_parts"]
 
 logger = logging.getLogger(__name__)
+
+
+def upload_parts(workbench: Workbench, unit_id: str, files: Mapping[str, Path]) -> tuple[Output, ...]:
+    """Upload the files that a unit has made for others, by their names among its outputs."""
+    # A folder of its own for each attempt: attempts on two machines never mix, and the last marker is always right.
+    prefix = f"{workbench.job.chunks_prefix}{unit_id}/{uuid.uuid4().hex[:8]}/"
+
+    def upload(item: tuple[str, Path]) -> Output:
+        name, path = item
+        ref: ObjectRef = workbench.store.upload(path, workbench.job.bucket, f"{prefix}{path.name}")
+        workbench.cache.add(path, ref)
+        workbench.progress.advance(ref.size)
+        return Output(name=name, ref=ref)
+
+    with workbench.phase("upload", sum(path.stat().st_size for path in files.values()), "bytes"):
+        return tuple(in_parallel(upload, files.items(), workbench.check))
 
 
 def common_source(units: Sequence[WorkUnit]) -> ObjectRef:

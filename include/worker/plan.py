@@ -7,20 +7,19 @@ import json
 from fractions import Fraction
 from typing import Any
 
-from include.errors import InvalidInputData, LimitExceeded, NotFound, ParameterError
+from include.errors import ParameterError
 from include.ffmpeg_ops.models import AudioTask, Chunk, Plan, VideoTask
-from include.media_store.models import ObjectRef, object_uri
 from include.worker.job import finish_unit
 from include.worker.models import (
     AudioUnitTask,
     Output,
     PlanTask,
     UnitResult,
-    UnitSummary,
     VideoUnitTask,
     WorkUnit,
 )
-from include.worker.work import Made, in_parallel
+from include.worker.planning import clock, look_up, write_units
+from include.worker.work import Made
 from include.worker.workbench import Workbench, processors
 
 __all__ = ["PlanWork"]
@@ -45,7 +44,12 @@ class PlanWork:
         assert isinstance(unit.task, PlanTask)  # noqa: S101 - chosen by this very type
         self._workbench = workbench
         self._request = unit.task.request
-        self._source = self._look_up()
+        request = self._request
+        if request.folder.startswith(workbench.settings.work_prefix):
+            raise ParameterError(
+                f"folder must not lie under {workbench.settings.work_prefix}, where Reelflow keeps its work files."
+            )
+        self._source = look_up(workbench, request.bucket, request.source_key, destination_key=request.destination_key)
         name = self._request.profile or _PROFILES[self._request.container]
         self._profile = workbench.media.load_profile(name)
         if self._profile.container != self._request.container:
@@ -68,41 +72,17 @@ class PlanWork:
         job = self._workbench.job
         with self._workbench.phase("write", len(units), "units"):
             finish = finish_unit(self._request, self._source, tuple(unit.id for unit in units))
-            documents = [*units, finish]
-            refs = in_parallel(job.write_unit, documents, self._workbench.check)
-            outputs = [
+            documents, summaries = write_units(self._workbench, units, finish)
+            outputs = (
                 Output(name="request", ref=job.write_request(self._request)),
                 Output(name="plan", ref=job.write_plan(plan)),
-                *(Output(name=f"unit-{unit.id}", ref=ref) for unit, ref in zip(documents, refs, strict=True)),
-            ]
-        summaries = tuple(
-            UnitSummary(id=unit.id, key=job.unit_key(unit.id), label=unit.label, weight=unit.weight) for unit in units
-        )
+                *documents,
+            )
         metrics = {"frames": plan.info.video.frames, "seconds": float(plan.info.duration), "chunks": len(plan.chunks)}
-        return Made(tuple(outputs), summaries, metrics)
+        return Made(outputs, summaries, metrics)
 
     def clean_up(self) -> None:
         """Nothing is left over."""
-
-    def _look_up(self) -> ObjectRef:
-        request, settings = self._request, self._workbench.settings
-        uri = object_uri(request.bucket, request.source_key)
-        if not settings.allows_bucket(request.bucket):
-            raise NotFound(f"Bucket {request.bucket!r} is not one that MEDIA_BUCKET or MEDIA_BUCKETS allows.")
-        if request.folder.startswith(settings.work_prefix):
-            raise ParameterError(f"folder must not lie under {settings.work_prefix}, where Reelflow keeps its work files.")
-        if request.source_key == request.destination_key:
-            raise ParameterError(f"The output {uri} would replace its own source; choose another folder or name.")
-        source = self._workbench.store.head(request.bucket, request.source_key)
-        if source is None:
-            raise NotFound(f"The source {uri} does not exist.")
-        if source.size > settings.max_source_bytes:
-            raise LimitExceeded(
-                f"The source {uri} has {source.size} bytes; MEDIA_MAX_SOURCE_BYTES allows {settings.max_source_bytes}."
-            )
-        if source.size == 0:
-            raise InvalidInputData(f"The source {uri} is empty.")
-        return source
 
     def _decide(self) -> tuple[Plan, list[WorkUnit]]:
         workbench, request, profile, settings = self._workbench, self._request, self._profile, self._workbench.settings
@@ -186,9 +166,4 @@ class PlanWork:
 
 
 def _label(chunk: Chunk, chunks: int, start: Fraction) -> str:
-    return f"chunk {chunk.index + 1}/{chunks}  {_clock(start)}–{_clock(start + chunk.duration)}"
-
-
-def _clock(seconds: Fraction) -> str:
-    whole = round(seconds)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+    return f"chunk {chunk.index + 1}/{chunks}  {clock(start)}–{clock(start + chunk.duration)}"

@@ -16,6 +16,11 @@ _INTERVAL_SECONDS = 0.5
 _SPANS = {
     "fetch": (0.0, 0.02),
     "encode": (0.02, 0.94),
+    "upscale": (0.02, 0.96),
+    "probe": (0.02, 0.3),
+    "split": (0.3, 0.9),
+    "splice": (0.02, 0.3),
+    "merge": (0.3, 0.6),
     "package": (0.02, 0.4),
     "verify": (0.94, 0.96),
     "quality": (0.96, 0.98),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,15 +37,16 @@ def publish(
     with workbench.phase("upload", sum(sizes.values()), "bytes"):
         workbench.store.delete(bucket, f"{folder}{entry}")
         refs = in_parallel(upload, others, workbench.check)
-        _check_arrived(workbench, bucket, folder, refs)
+        _check_arrived(workbench, bucket, refs)
         workbench.check()
         refs = [*refs, upload(entry)]
     return tuple(Output(name=file, ref=ref) for file, ref in zip([*others, entry], refs, strict=True))
 
 
-def _check_arrived(workbench: Workbench, bucket: str, folder: str, refs: Sequence[ObjectRef]) -> None:
-    # Another writer in the same folder would show here, too.
-    there = {ref.key: ref for ref in workbench.store.list(bucket, folder)}
+def _check_arrived(workbench: Workbench, bucket: str, refs: Sequence[ObjectRef]) -> None:
+    # Another writer in the same folder would show here, too. What else lies beside a single file is not looked at.
+    prefix = os.path.commonprefix([ref.key for ref in refs]) if refs else None  # noqa: RUF071 - keys are text
+    there = {ref.key: ref for ref in workbench.store.list(bucket, prefix)} if prefix is not None else {}
     for ref in refs:
         found = there.get(ref.key)
         if found != ref:

@@ -11,7 +11,7 @@ from include.media_store.models import ObjectRef
 from include.worker import __version__
 from include.worker.models import CODE_VERSION, TranscodeRequest, UnitResult
 
-__all__ = ["render_report", "weighted_quality"]
+__all__ = ["costs_of", "render_report", "weighted_quality"]
 
 
 def render_report(
@@ -67,7 +67,7 @@ def render_report(
         "files": len(sizes),
         "bytes": sum(sizes.values()),
         "verification": facts,
-        "costs": _costs([*(result.metrics for result in results), costs]),
+        "costs": costs_of([*(result.metrics for result in results), costs]),
     }
 
 
@@ -92,7 +92,8 @@ def _rendition_size(sizes: Mapping[str, int], rung: str, container: str) -> int:
     return sum(size for path, size in sizes.items() if path.startswith(f"{rung}/"))
 
 
-def _costs(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def costs_of(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what units cost together, from their metrics."""
     phases: dict[str, dict[str, float]] = {}
     for one in metrics:
         for name, spent in one.get("phases", {}).items():

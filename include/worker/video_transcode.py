@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from include.errors import LimitExceeded, NotFound, ParameterError
 from include.media_store.models import ObjectRef
 from include.settings import Settings
-from include.worker.models import TranscodeRequest
+from include.worker.requests import TranscodeRequest, check_key, split_key
 
 if TYPE_CHECKING:
     # The DAGs import this module, and parsing them must not wait for the AWS SDK.
@@ -45,15 +45,6 @@ def _whole_number(value: Any) -> Any:
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
     raise ValueError("must be a whole number, or a string of digits")
-
-
-def _check_path(value: str) -> str:
-    # Stores that keep objects as files would leave the folder, or the bucket, on such a key.
-    if any(part in {".", ".."} for part in value.split("/")):
-        raise ValueError("must not have '.' or '..' between slashes")
-    if any(ord(character) < 32 or ord(character) == 127 for character in value):
-        raise ValueError("must not hold control characters")
-    return value
 
 
 class VideoTranscodeRequest(BaseModel):
@@ -108,7 +99,7 @@ class VideoTranscodeRequest(BaseModel):
     def _check_src(cls, value: str) -> str:
         if not value.strip("/ "):
             raise ValueError("must name a folder (ending with '/') or one .mp4 file; a whole bucket is refused")
-        return _check_path(value)
+        return check_key(value)
 
     @field_validator("dst")
     @classmethod
@@ -117,7 +108,7 @@ class VideoTranscodeRequest(BaseModel):
             raise ValueError("must be a folder: end it with '/'")
         if value.startswith("/"):
             raise ValueError("must not start with '/'")
-        return _check_path(value)
+        return check_key(value)
 
     @property
     def is_test(self) -> bool:
@@ -158,24 +149,19 @@ def resolve(
 
 
 def existing_keys(store: ObjectStore, bucket: str, keys: Iterable[str]) -> set[str]:
-    """Return those of ``keys`` that exist: by listing their common prefix while that is short, else one by one."""
+    """Return those of ``keys`` that exist: many by listing their common prefix while that is short, else one by one."""
     wanted = set(keys)
-    if not wanted:
-        return set()
-    prefix = os.path.commonprefix(list(wanted))  # noqa: RUF071  (key prefixes end anywhere)
-    listed = list(islice(store.list(bucket, prefix), _LISTED_KEYS + 1))
-    found = wanted.intersection(ref.key for ref in listed)
-    if len(listed) > _LISTED_KEYS and (rest := sorted(wanted - found)):
+    found: set[str] = set()
+    rest = sorted(wanted)
+    if len(wanted) > _HEADS_AT_ONCE:
+        prefix = os.path.commonprefix(rest)  # noqa: RUF071  (key prefixes end anywhere)
+        listed = list(islice(store.list(bucket, prefix), _LISTED_KEYS + 1))
+        found = wanted.intersection(ref.key for ref in listed)
+        rest = sorted(wanted - found) if len(listed) > _LISTED_KEYS else []
+    if rest:
         with ThreadPoolExecutor(min(_HEADS_AT_ONCE, len(rest))) as pool:
             found.update(key for key, ref in zip(rest, pool.map(lambda key: store.head(bucket, key), rest), strict=True) if ref)
     return found
-
-
-def _split(key: str) -> tuple[str, str, str]:
-    """Return folder (with its slash), name without the last extension, and extension (with its dot)."""
-    folder, slash, name = key.rpartition("/")
-    stem, dot, extension = name.rpartition(".")
-    return (folder + slash, stem, dot + extension) if dot else (folder + slash, name, "")
 
 
 def _accepts(settings: Settings, key: str) -> bool:
@@ -183,11 +169,11 @@ def _accepts(settings: Settings, key: str) -> bool:
 
 
 def _is_skipped(key: str) -> bool:
-    return key.endswith("/") or key.lower().endswith(SKIPPED_SUFFIXES) or not _split(key)[1]
+    return key.endswith("/") or key.lower().endswith(SKIPPED_SUFFIXES) or not split_key(key)[1]
 
 
 def _file(store: ObjectStore, settings: Settings, request: VideoTranscodeRequest) -> ObjectRef:
-    if not _accepts(settings, request.src) or not _split(request.src)[1]:
+    if not _accepts(settings, request.src) or not split_key(request.src)[1]:
         accepted = ", ".join(settings.source_suffixes)
         raise ParameterError(f"src: not .mp4: name a folder (ending with '/') or one file that ends with {accepted}.")
     source = store.head(request.bucket, request.src)
@@ -222,7 +208,7 @@ def _folder(store: ObjectStore, settings: Settings, request: VideoTranscodeReque
 
 def _without_outputs(settings: Settings, request: VideoTranscodeRequest, found: list[ObjectRef]) -> Iterator[ObjectRef]:
     """Leave out what lies in a folder ``<name>_<time>/`` where the source ``<name>`` of such an output is present."""
-    sources = {_split(ref.key)[:2] for ref in found if _accepts(settings, ref.key)}
+    sources = {split_key(ref.key)[:2] for ref in found if _accepts(settings, ref.key)}
 
     def is_output(key: str) -> bool:
         folders = key[len(request.dst) :].split("/")[:-1]
@@ -245,7 +231,7 @@ def _element(settings: Settings, request: VideoTranscodeRequest, client: str | N
         return Element("refused", source.key, error=f"The source has {source.size} bytes, more than {limit}.")
     if source.size == 0:
         return Element("refused", source.key, error="The source is empty (0 bytes).")
-    folder, stem, _ = _split(source.key)
+    folder, stem, _ = split_key(source.key)
     keyoutpath = request.dst + folder[len(request.src) :] if request.is_folder else request.dst
     output_folder = f"{keyoutpath}{stem}_{request.time}/"
     if len(stem.encode()) > _MAX_NAME_BYTES or len((output_folder + stem).encode()) > _MAX_KEY_BYTES:
