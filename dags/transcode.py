@@ -7,9 +7,9 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from include.orchestration import params, transcode
+from include.orchestration.defaults import dag_arguments
 from include.orchestration.operators.work_unit import WorkUnitOperator
 from include.orchestration.report import ReportOperator
-from include.orchestration.retry import MediaRetryPolicy
 from include.settings import get_settings
 from include.worker.models import TranscodeRequest
 
@@ -31,23 +31,9 @@ with DAG(
     "transcode",
     description="One video to an HLS ladder or an MP4",
     doc_md=DOC,
-    schedule=None,
     params=params.form(TranscodeRequest, exclude={"client"}),
-    tags=["media"],
-    default_args={
-        "owner": "reelflow",
-        "retries": settings.unit_attempts - 1,
-        "retry_delay": timedelta(seconds=5),
-        "retry_policy": MediaRetryPolicy(),
-        "execution_timeout": timedelta(seconds=settings.unit_timeout_seconds),
-        # Later tasks first: runs are finished before new ones are begun.
-        "weight_rule": "upstream",
-    },
-    max_active_runs=16,
-    # Units are bounded by their pool; the DAG's own bound would let idle runs block busy ones.
-    max_active_tasks=settings.max_units + 2,
-    is_paused_upon_creation=False,
-    render_template_as_native_obj=False,
+    schedule=None,
+    **dag_arguments(settings),
 ):
     plan = WorkUnitOperator(task_id="plan", make_unit=transcode.plan_unit)
     encode = WorkUnitOperator.partial(

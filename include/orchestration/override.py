@@ -17,12 +17,12 @@ from include.settings import get_settings
 from include.worker.models import TranscodeRequest
 
 if TYPE_CHECKING:
-    from include.worker.job import Job
+    from include.worker.job import AnyRequest, Job
 
 __all__ = ["job_for", "overridden", "override", "withdraw"]
 
 
-def job_for(request: TranscodeRequest) -> Job:
+def job_for(request: AnyRequest) -> Job:
     """Return the job of ``request`` in the object store of the settings."""
     # Not at the top: DAG files import this room, and boto3 would slow every parse and every start of a task.
     from include.media_store.objects import S3ObjectStore  # noqa: PLC0415

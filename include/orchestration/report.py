@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
@@ -15,6 +15,9 @@ from include.errors import Cancelled, InternalError
 from include.orchestration.operators.work_unit import ERROR_KEY, METRICS_KEY
 from include.orchestration.transcode import job_of
 from include.worker.models import Outcome
+
+if TYPE_CHECKING:
+    from include.worker.job import Job
 
 __all__ = ["ReportOperator", "first_error", "summed"]
 
@@ -27,11 +30,22 @@ class ReportOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped 
     """Write ``outcome.json`` and fail when the run has failed.
 
     :param work: the tasks to report on, in order; the last one publishes, so its success is the run's.
+    :param job_of: returns the job that a run's parameters name; by default that of a transcode.
+    :param follow_up: gets the context of a run that has succeeded, to start what is to come of it.
     """
 
-    def __init__(self, *, work: Sequence[str], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        work: Sequence[str],
+        job_of: Callable[[Mapping[str, Any]], Job | None] | None = None,
+        follow_up: Callable[[Context], None] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.work = list(work)
+        self.job_of = job_of
+        self.follow_up = follow_up
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the outcome as a document; raises :class:`AirflowFailException` with the first error of a failed run."""
@@ -47,7 +61,7 @@ class ReportOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped 
             finished_at=datetime.now(timezone.utc).replace(microsecond=0),
             metrics=summed(pulled[METRICS_KEY]) | {"run_seconds": _seconds_since(run.start_date)},
         )
-        job = job_of(dict(context["params"]) | (run.conf or {}))
+        job = (self.job_of or job_of)(dict(context["params"]) | (run.conf or {}))
         if job is None:
             logger.warning("The parameters name no job folder, so the outcome is only shown here.")
         else:
@@ -55,6 +69,8 @@ class ReportOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped 
         logger.info("%s", outcome.model_dump_json(indent=1))
         if error:
             raise AirflowFailException(f"{error['code']}: {error['message']}")
+        if self.follow_up is not None:
+            self.follow_up(context)
         return outcome.model_dump(mode="json")
 
 

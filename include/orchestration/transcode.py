@@ -15,9 +15,9 @@ from include.settings import get_settings
 from include.worker.models import TranscodeRequest
 
 if TYPE_CHECKING:
-    from include.worker.job import Job
+    from include.worker.job import AnyRequest, Job
 
-__all__ = ["finish_unit", "job_of", "plan_unit"]
+__all__ = ["finish_unit", "job_of", "open_job", "plan_unit"]
 
 
 def plan_unit(context: Context) -> str:
@@ -25,17 +25,23 @@ def plan_unit(context: Context) -> str:
     from include.worker import job as jobs  # noqa: PLC0415  brings boto3
 
     request, run = read(TranscodeRequest, context), context["dag_run"]
-    if not get_settings().allows_bucket(request.bucket):
-        raise NotFound(f"bucket: {request.bucket!r} is not one that requests may name (MEDIA_BUCKET, MEDIA_BUCKETS).")
-    job = job_for(request)
-    if not job.store.bucket_exists(request.bucket):
-        raise NotFound(f"bucket: there is no bucket {request.bucket!r}.")
+    job = open_job(request)
     if run.run_id == request.run_id:
         request = overridden(job, request, run.conf or {})
     job.write_request(request)
     unit = jobs.plan_unit(request)
     job.write_unit(unit)
     return job.unit_uri(unit.id)
+
+
+def open_job(request: AnyRequest) -> Job:
+    """Return the job of ``request``; raises :class:`NotFound` where its bucket is none that requests may name."""
+    if not get_settings().allows_bucket(request.bucket):
+        raise NotFound(f"bucket: {request.bucket!r} is not one that requests may name (MEDIA_BUCKET, MEDIA_BUCKETS).")
+    job = job_for(request)
+    if not job.store.bucket_exists(request.bucket):
+        raise NotFound(f"bucket: there is no bucket {request.bucket!r}.")
+    return job
 
 
 def finish_unit(context: Context) -> str:

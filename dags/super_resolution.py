@@ -1,0 +1,58 @@
+"""One video upscaled: the workflow of contract 2."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG
+
+from include.orchestration import params, super_resolution
+from include.orchestration.defaults import dag_arguments
+from include.orchestration.operators.work_unit import WorkUnitOperator
+from include.orchestration.report import ReportOperator
+from include.settings import get_settings
+from include.worker.models import SuperResolutionRequest
+
+DOC = """
+### One video, two or four times as large
+
+`split` probes the source and splits its video at keyframes by stream copy. `upscale` runs once per segment of that split. `merge`
+joins the segments, copies audio, subtitles, chapters and metadata from the source once, verifies every frame's time and every
+copied packet, and publishes `<folder>/<stem>_x<scale><ext>`. `report` always runs, writes `outcome.json`, fails when the run has
+failed and, where `ladder` is set, starts a run of `transcode` on the result.
+
+**To run it again** clear the failed tasks: segments that are done are recognised and not upscaled again.
+**By hand**: each task's log begins with the command that runs its unit outside Airflow.
+**Work documents** are in `<MEDIA_WORK_PREFIX>jobs/<job id>/` of the bucket.
+"""
+
+settings = get_settings()
+
+with DAG(
+    "super_resolution",
+    description="One video upscaled two or four times",
+    doc_md=DOC,
+    params=params.form(SuperResolutionRequest, exclude={"client"}, bucket=settings.bucket),
+    schedule=None,
+    **dag_arguments(settings),
+):
+    split = WorkUnitOperator(task_id="split", make_unit=super_resolution.split_unit)
+    upscale = WorkUnitOperator.partial(
+        task_id="upscale",
+        pool="media_units",
+        # One segment keeps all processors of a machine busy, so it counts as all of their units.
+        pool_slots=max(1, settings.unit_slots // settings.sr_slots),
+        map_index_template="{{ task.unit['label'] }}",
+        max_active_tis_per_dagrun=settings.pool_slots,
+    ).expand(unit=split.output)
+    merge = WorkUnitOperator(task_id="merge", make_unit=super_resolution.merge_unit)
+    report = ReportOperator(
+        task_id="report",
+        work=["split", "upscale", "merge"],
+        job_of=super_resolution.job_of,
+        follow_up=super_resolution.start_ladder,
+        trigger_rule="all_done",
+        retries=3,
+        execution_timeout=timedelta(minutes=10),
+    )
+    split >> upscale >> merge >> report

@@ -1,0 +1,70 @@
+"""The first and the last unit of a super-resolution run, made from its parameters, and the transcode that may follow it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.definitions.context import Context
+from pydantic import ValidationError
+
+from include.errors import InternalError, NotFound
+from include.orchestration.override import job_for
+from include.orchestration.params import read
+from include.orchestration.submit import TaskRuns, submit
+from include.orchestration.transcode import open_job
+from include.settings import get_settings
+from include.worker.models import SuperResolutionRequest, TranscodeRequest
+
+if TYPE_CHECKING:
+    from include.worker.job import Job
+
+__all__ = ["is_current", "job_of", "merge_unit", "split_unit", "start_ladder"]
+
+logger = logging.getLogger(__name__)
+
+
+def split_unit(context: Context) -> str:
+    """Write the unit that splits the source and return its URI; raises :class:`ParameterError` for wrong parameters."""
+    from include.worker import job as jobs  # noqa: PLC0415  brings boto3
+
+    request = read(SuperResolutionRequest, context)
+    job = open_job(request)
+    job.write_request(request)
+    unit = jobs.split_unit(request)
+    job.write_unit(unit)
+    return job.unit_uri(unit.id)
+
+
+def merge_unit(context: Context) -> str:
+    """Return the URI of the unit that merges and publishes; the split has written it."""
+    return job_for(read(SuperResolutionRequest, context)).unit_uri("merge")
+
+
+def job_of(parameters: Mapping[str, Any]) -> Job | None:
+    """Return the job that ``parameters`` name, even where others of them are wrong; ``None`` where they name none."""
+    known = {name: parameters[name] for name in ("bucket", "key", "scale") if parameters.get(name)}
+    try:
+        request = SuperResolutionRequest.model_validate(known)
+    except ValidationError:
+        return None
+    return job_for(request) if get_settings().allows_bucket(request.bucket) else None
+
+
+def start_ladder(context: Context) -> None:
+    """Start the transcode of the result where the request wants one; a run of it that there is already is joined."""
+    ladder = read(SuperResolutionRequest, context).ladder_request
+    if ladder is not None:
+        submit([ladder], TaskRuns(), is_done=is_current)
+
+
+def is_current(request: TranscodeRequest) -> bool:
+    """Tell whether the transcode's output is there and was made of its source as it is now."""
+    job = job_for(request)
+    source = job.store.head(request.bucket, request.source_key)
+    try:
+        made_of = job.read_unit("finish").source
+    except (NotFound, InternalError):
+        return False
+    return made_of == source and job.store.head(request.bucket, request.destination_key) is not None

@@ -1,0 +1,49 @@
+"""The wiring of the DAG `super_resolution`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+
+from include.orchestration.retry import MediaRetryPolicy
+from include.settings import get_settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def dag():
+    return DagBag(ROOT / "dags" / "super_resolution.py").dags["super_resolution"]
+
+
+def test_units_follow_each_other_and_the_report_comes_last_whatever_happens(dag) -> None:
+    order = {task.task_id: task.downstream_task_ids for task in dag.tasks}
+    assert order == {"split": {"upscale"}, "upscale": {"merge"}, "merge": {"report"}, "report": set()}
+    assert dag.get_task("report").trigger_rule == "all_done"
+    assert {dag.get_task(name).trigger_rule for name in ("split", "merge")} == {"all_success"}
+
+
+def test_a_segment_takes_the_pool_slots_of_all_processors_and_never_more_than_there_are(dag) -> None:
+    upscale, settings = dag.get_task("upscale"), get_settings()
+    assert upscale.pool == "media_units"
+    assert upscale.pool_slots == max(1, settings.unit_slots // settings.sr_slots) <= settings.pool_slots
+    assert upscale.max_active_tis_per_dagrun == settings.pool_slots
+    assert "label" in upscale.map_index_template
+
+
+def test_units_have_the_attempts_deadline_and_policy_of_the_settings(dag) -> None:
+    settings = get_settings()
+    upscale = dag.get_task("upscale").unmap({"unit": {}})
+    for task in (dag.get_task("split"), upscale, dag.get_task("merge")):
+        assert task.retries == settings.unit_attempts - 1
+        assert task.execution_timeout.total_seconds() == settings.unit_timeout_seconds
+        assert isinstance(task.retry_policy, MediaRetryPolicy)
+
+
+def test_the_form_has_the_fields_of_the_contract_and_their_defaults(dag) -> None:
+    values = {name: dag.params.get_param(name).value for name in dag.params}
+    contract = {"scale": 2, "task": "inference", "env": "spot", "segment_time": 60}
+    assert contract.items() <= values.items()
+    assert {"key", "bucket", "model", "ladder"} <= set(values)
