@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from include.sr_model.training.data import held_out, training_pairs
+from include.sr_model.training.data import CONDITIONS, held_out, training_pairs
 from include.sr_model.training.recipe import RECIPES
-from include.sr_model.training.ship import CONDITIONS, ship
 from include.sr_model.training.train import keep_freed_memory, train
 from include.sr_model.zoo import WEIGHTS
 
@@ -30,8 +30,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--models", nargs="*", default=list(RECIPES), choices=list(RECIPES), metavar="STEM")
     parser.add_argument("--minutes", type=float, help="for each network; without it the recipe's steps are made")
     parser.add_argument("--steps", type=int, help="for each network, in place of the recipe's")
+    parser.add_argument("--batch", type=int, help="pairs in a step, in place of the recipe's; a GPU wants many")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="of the processor")
+    parser.add_argument(
+        "--checkpoints-only", action="store_true", help="write no networks; a later run does, from the checkpoints"
+    )
     parser.add_argument("--clips", type=int, default=12, help="pseudo-clips made of each photo")
     return parser.parse_args()
 
@@ -41,18 +45,25 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     arguments = _arguments()
     keep_freed_memory()
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
     (arguments.out / "logs").mkdir(parents=True, exist_ok=True)
-    for recipe in (RECIPES[stem] for stem in RECIPES if stem in arguments.models):
+    for stem in (stem for stem in RECIPES if stem in arguments.models):
+        recipe = replace(RECIPES[stem], batch=arguments.batch or RECIPES[stem].batch)
         pairs = training_pairs(arguments.material, recipe.scale, recipe.variant, arguments.work, count=arguments.clips)
-        material = {condition: held_out(arguments.material, recipe.scale, condition) for condition in CONDITIONS}
+        material = {condition: held_out(arguments.material, recipe.scale, condition, arguments.work) for condition in CONDITIONS}
         own = material["clean" if recipe.variant == "clean" else "crf23"]
         log = arguments.out / "logs" / f"{recipe.stem}.jsonl"
         model = train(
             recipe, pairs, own, arguments.work, log, device=arguments.device, minutes=arguments.minutes, steps=arguments.steps
         )
+        if arguments.checkpoints_only:
+            continue
+        # Here, since a machine that only trains needs neither onnx nor OpenVINO.
+        from include.sr_model.training.ship import ship  # noqa: PLC0415
+
         report = ship(recipe, model.network(), arguments.out, pairs.small, material)
         (arguments.out / "logs" / f"{recipe.stem}.json").write_text(json.dumps(report, indent=1) + "\n")
         logging.getLogger(__name__).info("%s %s", recipe.stem, json.dumps(report))

@@ -51,7 +51,9 @@ class Block(nn.Module):  # type: ignore[misc]
 
     def forward(self, planes: Any) -> Any:
         """Convolve ``planes [N, in, H, W]`` with the collapsed weight."""
-        return functional.conv2d(planes, self.collapsed(), self.plain.bias, padding=1)
+        with torch.autocast(planes.device.type, enabled=False):
+            weight = self.collapsed()
+        return functional.conv2d(planes, weight, self.plain.bias, padding=1)
 
 
 class Trainee(nn.Module):  # type: ignore[misc]
@@ -73,16 +75,20 @@ class Trainee(nn.Module):  # type: ignore[misc]
         planes = luma
         for block in self.blocks[:-1]:
             planes = functional.leaky_relu(block(planes), self.spec.slope, inplace=True)
-        padded = functional.pad(luma, (SKIP_RADIUS,) * 4, mode="replicate")
-        return functional.pixel_shuffle(self.blocks[-1](planes) + functional.conv2d(padded, self.skip), self.spec.scale)
+        cells = self.blocks[-1](planes).float() + self._interpolated(luma)
+        return functional.pixel_shuffle(cells, self.spec.scale)
+
+    def _interpolated(self, luma: Any) -> Any:
+        # In bfloat16 the skip alone would be half a code value off, which is what a trained network is judged by.
+        with torch.autocast(luma.device.type, enabled=False):
+            return functional.conv2d(functional.pad(luma, (SKIP_RADIUS,) * 4, mode="replicate"), self.skip)
 
     def expanded(self, luma: Any) -> Any:
         """As :meth:`forward`, each branch computed for itself; only to prove that collapsing changes nothing."""
         planes = luma
         for block in self.blocks[:-1]:
             planes = functional.leaky_relu(block.expanded(planes), self.spec.slope)
-        padded = functional.pad(luma, (SKIP_RADIUS,) * 4, mode="replicate")
-        cells = self.blocks[-1].expanded(planes) + functional.conv2d(padded, self.skip)
+        cells = self.blocks[-1].expanded(planes) + self._interpolated(luma)
         return functional.pixel_shuffle(cells, self.spec.scale)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]

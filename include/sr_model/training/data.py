@@ -16,13 +16,15 @@ from include.sr_model.training.material import clips, coded, frames, hold_out, p
 from include.sr_model.training.patches import Pairs, cut
 from include.sr_model.training.resize import resize
 
-__all__ = ["clean_pictures", "held_out", "training_pairs", "video_pictures"]
+__all__ = ["CONDITIONS", "clean_pictures", "held_out", "training_pairs", "video_pictures"]
 
 logger = logging.getLogger(__name__)
 
 Plane = NDArray[np.uint8]
 Picture = tuple[Plane, Plane]
 
+CONDITIONS = ("clean", "crf23", "crf28")
+"""What held-out pictures are measured under."""
 SIDE = {2: 48, 4: 36}
 """Scale → samples of a small patch's side."""
 VIDEO_SIZE = {2: (320, 448), 4: (448, 640)}
@@ -109,11 +111,25 @@ def training_pairs(material: Path, scale: int, variant: str, cache: Path, *, cou
     return Pairs(torch.from_numpy(arrays["small"]), torch.from_numpy(arrays["large"]))
 
 
-def held_out(material: Path, scale: int, condition: str) -> list[Picture]:
-    """Return the held-out pictures under ``condition``: ``clean``, or a CRF such as ``crf23``.
+def held_out(material: Path, scale: int, condition: str, cache: Path) -> list[Picture]:
+    """Return the held-out pictures under ``condition``: ``clean``, or a CRF such as ``crf23``; kept in ``cache``.
 
     ``clean`` is the middle of the held-out photos; a CRF is frames of pans over them and of the held-out clips.
     """
+    file = cache / f"held-out-x{scale}-{condition}.npz"
+    if not file.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        pictures = _held_out(material, scale, condition)
+        arrays = {
+            f"{name}{number}": plane for number, pair in enumerate(pictures) for name, plane in zip("sl", pair, strict=True)
+        }
+        np.savez(file.with_suffix(".new.npz"), **arrays)  # type: ignore[arg-type]
+        file.with_suffix(".new.npz").replace(file)
+    kept = np.load(file)
+    return [(kept[f"s{number}"], kept[f"l{number}"]) for number in range(len(kept.files) // 2)]
+
+
+def _held_out(material: Path, scale: int, condition: str) -> list[Picture]:
     _, stills = hold_out(photos(material))
     if condition == "clean":
         crops = (_crop(sharp(photo(path), 1.2), 400) for path in stills)

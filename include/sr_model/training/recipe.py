@@ -47,15 +47,15 @@ RECIPES: dict[str, Recipe] = {
         Recipe(2, "fast", "clean", None, 300_000, 2e-3),
         Recipe(2, "fast", "video", "x2-fast-clean", 200_000, 1e-3),
         Recipe(4, "fast", "clean", "x2-fast-clean", 200_000, 2e-3),
-        Recipe(4, "fast", "video", "x4-fast-clean", 200_000, 1e-3),
+        Recipe(4, "fast", "video", "x2-fast", 200_000, 1e-3),
         Recipe(2, "balanced", "clean", None, 300_000, 1e-3),
         Recipe(2, "balanced", "video", "x2-balanced-clean", 200_000, 5e-4),
         Recipe(4, "balanced", "clean", "x2-balanced-clean", 200_000, 1e-3),
-        Recipe(4, "balanced", "video", "x4-balanced-clean", 200_000, 5e-4),
+        Recipe(4, "balanced", "video", "x2-balanced", 200_000, 5e-4),
         Recipe(2, "quality", "clean", None, 400_000, 6e-4),
         Recipe(2, "quality", "video", "x2-quality-clean", 200_000, 3e-4),
         Recipe(4, "quality", "clean", "x2-quality-clean", 200_000, 6e-4),
-        Recipe(4, "quality", "video", "x4-quality-clean", 200_000, 3e-4),
+        Recipe(4, "quality", "video", "x2-quality", 200_000, 3e-4),
     )
 }
 """Stem → recipe, in the order in which each finds what it starts from."""

@@ -17,12 +17,11 @@ from include.sr_model.training.measure import interpolated, mean_psnr
 from include.sr_model.training.quantise import ranges
 from include.sr_model.training.recipe import Recipe
 
-__all__ = ["CONDITIONS", "figures", "ship"]
+__all__ = ["figures", "ship"]
 
 Plane = NDArray[np.uint8]
 Pictures = Sequence[tuple[Plane, Plane]]
 
-CONDITIONS = ("clean", "crf23", "crf28")
 CALIBRATION_PATCHES = 512
 
 

@@ -78,7 +78,7 @@ class _Training:
         start = folder / f"{recipe.start}.pt"
         if recipe.start and start.is_file():
             own = model.state_dict()
-            known = torch.load(start, weights_only=True)["average"]
+            known = torch.load(start, map_location="cpu", weights_only=True)["average"]
             model.load_state_dict({name: known[name] if _fits(known, name, value) else value for name, value in own.items()})
         self.model = model.to(device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model)
@@ -89,7 +89,7 @@ class _Training:
         """Go on from the checkpoint; tell whether there was one."""
         if not self.checkpoint.is_file():
             return False
-        state = torch.load(self.checkpoint, weights_only=True)
+        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -109,10 +109,11 @@ class _Training:
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate * _rate(progress)
         small, large = batch(pairs, self.recipe.batch, self.recipe.side, self.generator)
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
+        last_part = progress >= 1 - SQUARED_SHARE
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda" and not last_part):
             difference = self.model(small.to(memory_format=torch.channels_last)).float() - large
         # Published tables count squared errors; L1 gets near them faster, the last part goes the rest of the way.
-        loss = difference.abs().mean() if progress < 1 - SQUARED_SHARE else difference.square().mean() * 10
+        loss = difference.square().mean() * 10 if last_part else difference.abs().mean()
         self.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0, foreach=True)
