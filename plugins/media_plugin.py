@@ -24,6 +24,18 @@ class _LazyApp:
         await self._app(scope, receive, send)
 
 
+class _BarePrefix:
+    """Answers `/prod` itself, which a mount never matches: clients of contract 2 post there and follow no redirect."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"] == "/prod":
+            scope = {**scope, "path": "/prod/", "raw_path": b"/prod/"}
+        await self._app(scope, receive, send)
+
+
 def _make_app() -> Any:
     from include.media_api.airflow_gateway import InProcessGateway  # noqa: PLC0415
     from include.media_api.app import create_app  # noqa: PLC0415
@@ -35,7 +47,8 @@ def _make_app() -> Any:
 
 
 class MediaPlugin(AirflowPlugin):
-    """Serves contract 1 and its relatives under `/prod`."""
+    """Serves the contracts under `/prod`."""
 
     name = "media"
     fastapi_apps = [{"app": _LazyApp(), "url_prefix": "/prod", "name": "media"}]  # noqa: RUF012
+    fastapi_root_middlewares = [{"middleware": _BarePrefix, "args": [], "kwargs": {}, "name": "media, without a slash"}]  # noqa: RUF012

@@ -7,6 +7,7 @@ timeout, cancellation, and a failure told as an error of our own tree.
 from __future__ import annotations
 
 import logging
+import re
 import shlex
 import threading
 import time
@@ -50,7 +51,7 @@ _CONTAINERS = (
     "wav,w64,mp3,aac,ac3,eac3,flac,h264,hevc,av1,obu,m4v,yuv4mpegpipe"
 )
 _STANDARD_OUTPUT = {"-", "pipe:1", "pipe:"}
-_READERS = {"source": (), "concat": ("-f", "concat", "-safe", "0"), "hls": ("-f", "hls"), "image2": ("-f", "image2")}
+_READERS = {"source": (), "url": (), "concat": ("-f", "concat", "-safe", "0"), "hls": ("-f", "hls"), "image2": ("-f", "image2")}
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,14 @@ class Completed:
         return log.damage(self.log)
 
 
-def input_options(kind: Literal["source", "concat", "hls", "image2"] = "source") -> tuple[str, ...]:
-    """Return the options that stand before ``-i``: local files only, and ``source``s only in self-contained containers."""
-    containers = _CONTAINERS if kind == "source" else f"{kind},{_CONTAINERS}"
-    return ("-protocol_whitelist", "file,pipe", "-format_whitelist", containers, *_READERS[kind])
+def input_options(kind: Literal["source", "url", "concat", "hls", "image2"] = "source") -> tuple[str, ...]:
+    """Return the options that stand before ``-i``: local files only, and ``source``s only in self-contained containers.
+
+    ``url`` is a source at an address that we have made ourselves; it may not refer to files.
+    """
+    containers = _CONTAINERS if kind in {"source", "url"} else f"{kind},{_CONTAINERS}"
+    protocols = "http,https,tls,tcp,httpproxy" if kind == "url" else "file,pipe"
+    return ("-protocol_whitelist", protocols, "-format_whitelist", containers, *_READERS[kind])
 
 
 def run(
@@ -195,7 +200,8 @@ def stream(
 def _argv(command: Command, progress: bool, settings: Settings) -> list[str]:
     role = command.argv[0]
     argv = [_program(role, settings), *_global_options(role, progress), *command.argv[1:]]
-    logger.info("%s", shlex.join(argv))
+    # The query of an address may be a signature.
+    logger.info("%s", re.sub(r"(https?://[^\s'?]*)\?[^\s']*", r"\1?...", shlex.join(argv)))
     return argv
 
 

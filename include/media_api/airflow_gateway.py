@@ -63,7 +63,7 @@ class InProcessGateway:
         progress = await asyncio.gather(*(self._progress(row) for row in rows))
         tasks: dict[str, tuple[TaskState, ...]] = {}
         for row, done in zip(rows, progress, strict=True):
-            task = TaskState(row["task_id"], row["map_index"], row["state"], done)
+            task = TaskState(row["task_id"], row["map_index"], row["state"], _fraction(done), done)
             tasks[row["dag_run_id"]] = (*tasks.get(row["dag_run_id"], ()), task)
         return tasks
 
@@ -96,12 +96,12 @@ class InProcessGateway:
             if len(page) < _PAGE:
                 return [row for row in rows if row["dag_run_id"] in run_ids]
 
-    async def _progress(self, row: Mapping[str, Any]) -> float:
+    async def _progress(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         if row["state"] not in _AT_WORK:
-            return 0.0
+            return {}
         path = f"{_run_path(row['dag_id'], row['dag_run_id'])}/taskInstances/{_quoted(row['task_id'])}/state-store/progress"
         answer = await self._call("GET", path, {200, 404}, params={"map_index": row["map_index"]})
-        return _fraction(answer.json().get("value")) if answer.status_code == 200 else 0.0
+        return _event(answer.json().get("value")) if answer.status_code == 200 else {}
 
     async def _call(self, method: str, path: str, expected: set[int], **arguments: Any) -> httpx.Response:
         if self._client is None:
@@ -172,10 +172,17 @@ def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
 
 
-def _fraction(value: Any) -> float:
-    """Return the fraction of a unit that a progress value tells, which may be JSON or JSON in a string."""
+def _event(value: Any) -> Mapping[str, Any]:
+    """Return what a unit told of its progress, which may be JSON or JSON in a string."""
     try:
         document = json.loads(value) if isinstance(value, str) else value
-        return min(1.0, max(0.0, float(document["fraction"])))
-    except (ValueError, TypeError, KeyError):
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _fraction(event: Mapping[str, Any]) -> float:
+    try:
+        return min(1.0, max(0.0, float(event.get("fraction", 0))))
+    except (ValueError, TypeError):
         return 0.0

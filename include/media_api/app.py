@@ -6,12 +6,12 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse, JSONResponse
 
-from include.media_api import video_transcode
+from include.media_api import super_resolution, video_transcode
 from include.media_api.auth import ApiKeyMiddleware, ClientKeys, require_client
 from include.media_api.errors import CatchAllMiddleware, add_error_handlers
 from include.media_api.gateway import AirflowGateway
 from include.media_api.services import Services
-from include.media_api.submit import Submitter
+from include.media_api.submit import RunStarter, Submitter
 from include.media_store.objects import ObjectStore
 from include.settings import Settings
 
@@ -22,7 +22,7 @@ def create_app(settings: Settings, store: ObjectStore, gateway: AirflowGateway) 
     """Return the app; to be mounted at `/prod`. Every path of it, the documentation too, wants a client's key."""
     app = FastAPI(
         title="Reelflow",
-        description="Video transcoding on Airflow.",
+        description="Video transcoding and super-resolution on Airflow.",
         dependencies=[Depends(require_client)],
         # FastAPI's own pages take no dependencies.
         openapi_url=None,
@@ -30,12 +30,14 @@ def create_app(settings: Settings, store: ObjectStore, gateway: AirflowGateway) 
         redoc_url=None,
     )
     app.state.services = Services(settings, store, gateway)
-    app.state.submitter = Submitter(settings, store, gateway)
+    app.state.runs = RunStarter(gateway)
+    app.state.submitter = Submitter(settings, store, gateway, app.state.runs)
     add_error_handlers(app)
     # The last one added is the outermost.
     app.add_middleware(ApiKeyMiddleware, keys=ClientKeys(settings.api_keys))
     app.add_middleware(CatchAllMiddleware)
     app.include_router(video_transcode.router)
+    app.include_router(super_resolution.router)
     _add_documentation(app)
     return app
 

@@ -33,6 +33,7 @@ class TaskState:
     map_index: int  # -1: not mapped
     state: str | None
     progress: float = 0.0  # of a task that is at work: 0 to 1
+    event: Mapping[str, Any] = field(default_factory=dict, compare=False)  # what it told last: phase, done, total, unit, fps
 
 
 class AirflowGateway(Protocol):

@@ -18,14 +18,14 @@ from include.worker.job import Job
 from include.worker.models import Outcome, TranscodeRequest
 from include.worker.video_transcode import existing_keys
 
-__all__ = ["live_videos"]
+__all__ = ["NO_RUN", "REMOVED", "live_videos", "reason_of"]
 
 _READS_AT_ONCE = 16
 Value = TypeVar("Value")
 
 
-_NO_RUN = "It has not been started, or its run was deleted; post the request again."
-_REMOVED = "It was done, but its output has been removed since; post the request again."
+NO_RUN = "It has not been started, or its run was deleted; post the request again."
+REMOVED = "It was done, but its output has been removed since; post the request again."
 _UNKNOWN = "The run {run_id} failed without a recorded reason; post the request again, or ask the administrator."
 
 
@@ -104,12 +104,12 @@ def _live(video: Video, request: TranscodeRequest, snapshot: _Snapshot) -> Video
     if (run is None or run.is_finished) and snapshot.submitting:
         return _changed(video, progress=0)
     if run is None:
-        return _changed(video, status="failed", progress=0, error=_NO_RUN)
+        return _changed(video, status="failed", progress=0, error=NO_RUN)
     if run.state == "success":
-        return _changed(video, status="failed", progress=0, error=_REMOVED)
+        return _changed(video, status="failed", progress=0, error=REMOVED)
     reached = percent(snapshot.tasks.get(request.run_id, ()), snapshot.weights.get(request.job_id, ()))
     if run.state == "failed":
-        return _changed(video, status="failed", progress=reached, error=_reason(snapshot.outcomes.get(request.job_id), run))
+        return _changed(video, status="failed", progress=reached, error=reason_of(snapshot.outcomes.get(request.job_id), run))
     return _changed(video, progress=reached)
 
 
@@ -133,7 +133,8 @@ def _by_job(read: Callable[[TranscodeRequest], Value], requests: list[TranscodeR
         return {request.job_id: value for request, value in zip(requests, pool.map(read, requests), strict=True)}
 
 
-def _reason(outcome: Outcome | None, run: Run) -> str:
+def reason_of(outcome: Outcome | None, run: Run) -> str:
+    """Return why a run has failed, in words."""
     # An earlier attempt's outcome says nothing of an attempt that was killed before it could write its own.
     started = run.start_date and run.start_date.replace(microsecond=0)
     if outcome and outcome.error and outcome.error.get("message") and (started is None or outcome.finished_at >= started):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json
@@ -17,7 +18,7 @@ from include.settings import Settings
 from include.worker.models import TranscodeRequest
 from include.worker.video_transcode import Element, VideoTranscodeRequest
 
-__all__ = ["Submission", "SubmittedVideo", "Video", "load", "save", "video_of"]
+__all__ = ["Submission", "SubmittedVideo", "Video", "load", "read_request", "request_key", "save", "video_of"]
 
 TRANSCODE_DAG = "transcode"
 FOLDER_DAG = "video_transcode"
@@ -120,7 +121,7 @@ def save(store: ObjectStore, settings: Settings, submission: Submission) -> None
 
     With nothing to do an earlier one of the same run id stays: whoever follows that one is told that it is done.
     """
-    key = _key(settings, submission.client, submission.run_id)
+    key = request_key(settings, submission.client, submission.run_id)
     data = submission.model_dump_json().encode()
     try:
         store.put_bytes(submission.request.bucket, key, data, if_none_match=not submission.pending)
@@ -130,16 +131,21 @@ def save(store: ObjectStore, settings: Settings, submission: Submission) -> None
 
 def load(store: ObjectStore, settings: Settings, client: str, run_id: str) -> Submission:
     """Return what ``client`` submitted as ``run_id``; :class:`NotFound` where that was nobody, or another client."""
-    if re.fullmatch(rf"({TRANSCODE_DAG}|{FOLDER_DAG})__[0-9a-f]{{20}}", run_id):
+    return Submission.model_validate(read_request(store, settings, client, run_id, (TRANSCODE_DAG, FOLDER_DAG)))
+
+
+def read_request(store: ObjectStore, settings: Settings, client: str, run_id: str, dag_ids: Sequence[str]) -> Any:
+    """Return the document kept at :func:`request_key`; :class:`NotFound` where ``client`` has no run of this id."""
+    if re.fullmatch(rf"({'|'.join(dag_ids)})__[0-9a-f]{{20}}", run_id):
         for bucket in settings.buckets or (settings.bucket,):
             try:
-                document = from_json(store.get_bytes(bucket, _key(settings, client, run_id)))
+                return from_json(store.get_bytes(bucket, request_key(settings, client, run_id)))
             except NotFound:
                 continue
-            return Submission.model_validate(document)
     raise NotFound("run_id: you have no run of this id.")
 
 
-def _key(settings: Settings, client: str, run_id: str) -> str:
-    # The client is part of the key: no one reads the list of another. Hashed, since a name may hold any character.
+def request_key(settings: Settings, client: str, run_id: str) -> str:
+    """Return where it is kept what ``client`` has submitted as ``run_id``."""
+    # The client is part of the key: no one reads what another has asked for. Hashed, since a name may hold any character.
     return f"{settings.work_prefix}requests/{hashlib.sha256(client.encode()).hexdigest()[:16]}/{run_id}.json"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -19,22 +19,56 @@ from include.worker.job import Job
 from include.worker.models import TranscodeRequest
 from include.worker.video_transcode import existing_keys
 
-__all__ = ["Submitter"]
+__all__ = ["RunStarter", "Submitter"]
 
 # What tells who asked, and not what is to be done.
 _ABOUT_THE_ASKER = {"client", "content_provider", "contentprovider"}
 
 
-class Submitter:
-    """Starts the run of a submission, or joins the one that there is."""
+class RunStarter:
+    """Starts a run, or joins the one that there is."""
 
-    def __init__(self, settings: Settings, store: ObjectStore, gateway: AirflowGateway) -> None:
-        self._settings = settings
-        self._store = store
+    def __init__(self, gateway: AirflowGateway) -> None:
         self._gateway = gateway
         # By run id: who comes second finds the run that the first has started. (Between processes Airflow's own check of
         # run ids decides.) Two clears of one run would end tasks that the first has started.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def ensure(
+        self,
+        dag_id: str,
+        run_id: str,
+        conf: Mapping[str, Any],
+        note: str,
+        *,
+        is_undone: Callable[[], Awaitable[bool]],
+        before_clear: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Start the run, or start it again if it has finished and left something undone, such as after a failure."""
+        gateway = self._gateway
+        async with self._locks.setdefault(run_id, asyncio.Lock()):
+            run = (await gateway.runs(dag_id, [run_id])).get(run_id)
+            if run is not None:
+                if not run.is_finished or not await is_undone():
+                    return
+                if before_clear is not None:
+                    await before_clear()
+                if _work(run.conf) == _work(conf):
+                    await gateway.clear(dag_id, run_id)
+                    return
+                # A cleared run keeps its conf, which is not what is asked for now.
+                await gateway.delete(dag_id, run_id)
+            await gateway.trigger(dag_id, run_id, conf, note)
+
+
+class Submitter:
+    """Starts the run of a submission, or joins the one that there is."""
+
+    def __init__(self, settings: Settings, store: ObjectStore, gateway: AirflowGateway, runs: RunStarter) -> None:
+        self._settings = settings
+        self._store = store
+        self._gateway = gateway
+        self._runs = runs
 
     async def submit(self, submission: Submission) -> None:
         """Keep the submission and see that every pending video has a run, or will have; nothing pending, no run."""
@@ -47,24 +81,16 @@ class Submitter:
         else:
             conf = submission.pending[0].model_dump(mode="json")
         note = f"{request.contentprovider or submission.client}: {request.src} to {request.dst} ({request.type})"
-        async with self._locks.setdefault(submission.run_id, asyncio.Lock()):
-            await self._ensure_run(submission, conf, note)
+        dag_id, first = submission.dag_id, submission.pending[0]
 
-    async def _ensure_run(self, submission: Submission, conf: Mapping[str, Any], note: str) -> None:
-        """Start the run, or start it again if it has finished and left something undone, such as after a failure."""
-        gateway, dag_id, run_id = self._gateway, submission.dag_id, submission.run_id
-        run = (await gateway.runs(dag_id, [run_id])).get(run_id)
-        if run is not None:
-            if not run.is_finished or not await self._undone(submission):
-                return
+        async def is_undone() -> bool:
+            return bool(await self._undone(submission))
+
+        async def withdraw_override() -> None:
             if dag_id == TRANSCODE_DAG:
-                await run_sync(self._withdraw_override, submission.pending[0])
-            if _work(run.conf) == _work(conf):
-                await gateway.clear(dag_id, run_id)
-                return
-            # A cleared run keeps its conf, which is not what is asked for now.
-            await gateway.delete(dag_id, run_id)
-        await gateway.trigger(dag_id, run_id, conf, note)
+                await run_sync(self._withdraw_override, first)
+
+        await self._runs.ensure(dag_id, submission.run_id, conf, note, is_undone=is_undone, before_clear=withdraw_override)
 
     def _withdraw_override(self, request: TranscodeRequest) -> None:
         # A dispatcher leaves one where it restarts a run for another request: the run would do that instead of its conf.

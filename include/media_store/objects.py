@@ -77,6 +77,10 @@ class ObjectStore(Protocol):
         """Write a file of any size and return the version that was made."""
         ...
 
+    def address(self, ref: ObjectRef, seconds: int) -> str:
+        """Return a URL at which anyone may read the object for that long: a secret."""
+        ...
+
     def list(self, bucket: str, prefix: str) -> Iterator[ObjectRef]:
         """Yield every object whose key starts with ``prefix``, in the order of the keys' UTF-8 bytes."""
         ...
@@ -178,6 +182,12 @@ class S3ObjectStore:
         if ref is None or ref.size != size:
             raise StorageError(f"{object_uri(bucket, key)} was written by somebody else at the same time; try again.")
         return ref
+
+    def address(self, ref: ObjectRef, seconds: int) -> str:
+        """Return a URL at which anyone may read the object for that long: a secret."""
+        with translated("read", ref.uri):
+            where = {"Bucket": ref.bucket, "Key": ref.key}
+            return self._client.generate_presigned_url("get_object", Params=where, ExpiresIn=seconds)
 
     def list(self, bucket: str, prefix: str) -> Iterator[ObjectRef]:
         """Yield every object whose key starts with ``prefix``, in the order of the keys' UTF-8 bytes."""

@@ -127,6 +127,10 @@ class Job:
 
     # -- documents
 
+    def read_request(self) -> TranscodeRequest:
+        """Return the request of a transcode."""
+        return self._read(self.request_key, TranscodeRequest)
+
     def write_request(self, request: AnyRequest) -> ObjectRef:
         """Write the request."""
         return self._write(self.request_key, request)

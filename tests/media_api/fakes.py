@@ -56,6 +56,9 @@ class MemoryStore:
                 self.calls["listed"] += 1
                 yield self._ref(bucket, key)
 
+    def address(self, ref: ObjectRef, seconds: int) -> str:
+        return f"http://store.invalid/{ref.bucket}/{ref.key}?signature"
+
     def delete(self, bucket: str, key: str) -> None:
         self.objects[bucket].pop(key, None)
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 

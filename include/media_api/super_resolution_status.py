@@ -1,0 +1,186 @@
+"""What a client has asked to be upscaled, kept beside the work documents, and how far it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+from anyio.to_thread import run_sync
+from pydantic import BaseModel, ConfigDict, Field
+
+from include.media_api.gateway import Run, TaskState
+from include.media_api.progress import SUPER_RESOLUTION, percent
+from include.media_api.services import Services
+from include.media_api.status import NO_RUN, REMOVED, reason_of
+from include.media_api.submission import TRANSCODE_DAG, read_request, request_key
+from include.media_store.models import ObjectRef
+from include.worker.job import Job
+from include.worker.models import SuperResolutionRequest, TranscodeRequest, UnitSummary
+
+__all__ = ["SUPER_RESOLUTION_DAG", "SuperResolutionStatus", "SuperResolutionSubmission", "is_done", "live", "load", "save"]
+
+SUPER_RESOLUTION_DAG = "super_resolution"
+_STATES = {"success": "done", "failed": "failed", "upstream_failed": "failed", "running": "running", "restarting": "running"}
+
+
+class SuperResolutionSubmission(BaseModel):
+    """A request of one client, and the source as it was then."""
+
+    model_config = ConfigDict(frozen=True)
+
+    client: str
+    request: SuperResolutionRequest
+    etag: str
+    segments: int
+    submitted_at: datetime
+
+    @classmethod
+    def of(cls, client: str, request: SuperResolutionRequest, source: ObjectRef, segments: int) -> SuperResolutionSubmission:
+        """Return what ``client`` submits now."""
+        now = datetime.now(timezone.utc).replace(microsecond=0)
+        return cls(client=client, request=request, etag=source.etag, segments=segments, submitted_at=now)
+
+
+class SegmentStatus(BaseModel):
+    """One segment."""
+
+    index: int
+    label: str = Field(description="Its number and its place in the video.")
+    status: Literal["waiting", "running", "done", "failed"]
+    frames: int = Field(description="Frames of the segment.")
+    done: int = Field(description="Frames that are upscaled.")
+    fps: float | None = Field(None, description="Frames a second, while it runs.")
+
+
+class LadderStatus(BaseModel):
+    """The transcode of the result."""
+
+    run_id: str
+    output_key: str
+    status: Literal["waiting", "running", "done", "failed"]
+    progress: int = Field(ge=0, le=100)
+
+
+class SuperResolutionStatus(BaseModel):
+    """How far a run has come."""
+
+    key: str
+    output_key: str
+    run_id: str
+    status: Literal["queued", "running", "done", "failed"]
+    progress: int = Field(ge=0, le=100, description="Percent.")
+    frames: int = Field(description="Frames of all segments; 0 until the source has been split.")
+    frames_done: int
+    fps: float | None = Field(None, description="Frames a second of all segments at work.")
+    segments: list[SegmentStatus] = Field(description="Empty until the source has been split.")
+    error: str | None = Field(None, description="What went wrong, in words.")
+    ladder: LadderStatus | None = Field(None, description="The transcode of the result, where one was asked for.")
+
+
+def save(services: Services, submission: SuperResolutionSubmission) -> None:
+    """Keep ``submission`` for :func:`load`."""
+    request = submission.request
+    key = request_key(services.settings, submission.client, request.run_id)
+    services.store.put_bytes(request.bucket, key, submission.model_dump_json().encode())
+
+
+def load(services: Services, client: str, run_id: str) -> SuperResolutionSubmission:
+    """Return what ``client`` submitted as ``run_id``; :class:`NotFound` where that was nobody, or another client."""
+    document = read_request(services.store, services.settings, client, run_id, (SUPER_RESOLUTION_DAG,))
+    return SuperResolutionSubmission.model_validate(document)
+
+
+async def is_done(services: Services, submission: SuperResolutionSubmission) -> bool:
+    """Tell whether all that is wanted was made of the source as it is now, and is there, or is being made."""
+    if not await run_sync(_is_published, services, submission):
+        return False
+    ladder = submission.request.ladder_request
+    return ladder is None or (await _ladder(services, ladder)).status in {"running", "done"}
+
+
+async def live(services: Services, submission: SuperResolutionSubmission) -> SuperResolutionStatus:
+    """Return the state of a submission's run as it is now."""
+    request = submission.request
+    run = (await services.gateway.runs(SUPER_RESOLUTION_DAG, [request.run_id])).get(request.run_id)
+    tasks = (await services.gateway.tasks(SUPER_RESOLUTION_DAG, [request.run_id])).get(request.run_id, ()) if run else ()
+    job = Job.of(services.store, services.settings, request)
+    has_split = any(task.task_id == "split" and task.state == "success" for task in tasks)
+    split = await run_sync(job.read_result, "split") if has_split else None
+    segments = _segments(split.units if split else (), tasks)
+    published = (run is None or run.is_finished) and await run_sync(_is_published, services, submission)
+    state, error = _state(run, published=published)
+    if run is not None and run.state == "failed" and not published:
+        error = reason_of(await run_sync(job.read_outcome), run)
+    rates = [segment.fps for segment in segments if segment.fps]
+    ladder = request.ladder_request
+    return SuperResolutionStatus(
+        key=request.key,
+        output_key=request.destination_key,
+        run_id=request.run_id,
+        status=state,
+        progress=100 if state == "done" else percent(tasks, [segment.frames for segment in segments], SUPER_RESOLUTION),
+        frames=sum(segment.frames for segment in segments),
+        frames_done=sum(segment.done for segment in segments),
+        fps=round(sum(rates), 1) if rates else None,
+        segments=segments,
+        error=error,
+        ladder=await _ladder(services, ladder, waits=state != "done") if ladder else None,
+    )
+
+
+def _state(run: Run | None, *, published: bool) -> tuple[Literal["queued", "running", "done", "failed"], str | None]:
+    if run is not None and not run.is_finished:
+        return ("queued" if run.state == "queued" else "running"), None
+    if published:
+        return "done", None
+    if run is None:
+        return "failed", NO_RUN
+    return "failed", REMOVED
+
+
+def _segments(units: Sequence[UnitSummary], tasks: Sequence[TaskState]) -> list[SegmentStatus]:
+    by_index = {task.map_index: task for task in tasks if task.task_id == "upscale"}
+    return [_segment(number, unit, by_index.get(number)) for number, unit in enumerate(units)]
+
+
+def _segment(number: int, unit: UnitSummary, task: TaskState | None) -> SegmentStatus:
+    frames = int(unit.weight)
+    state: Any = _STATES.get(str(task.state), "waiting") if task else "waiting"
+    told = task.event if task and state == "running" and task.event.get("phase") == "upscale" else {}
+    fps = told.get("fps")
+    return SegmentStatus(
+        index=number,
+        label=unit.label,
+        status=state,
+        frames=frames,
+        done=frames if state == "done" else min(frames, int(told.get("done") or 0)),
+        fps=float(fps) if isinstance(fps, (int, float)) else None,
+    )
+
+
+def _is_published(services: Services, submission: SuperResolutionSubmission) -> bool:
+    """Tell whether the output is there, complete, made of this version of the source and with all that is wanted."""
+    request = submission.request
+    job = Job.of(services.store, services.settings, request)
+    merge = job.read_result("merge")
+    if merge is None or merge.status != "done" or merge.metrics.get("source_etag") != submission.etag:
+        return False
+    made = merge.metrics.get("wanted", {})
+    if made.get("model") != request.model or (request.task == "debug" and not made.get("debug")):
+        return False
+    return job.outputs_exist(merge.outputs)
+
+
+async def _ladder(services: Services, request: TranscodeRequest, *, waits: bool = False) -> LadderStatus:
+    run = (await services.gateway.runs(TRANSCODE_DAG, [request.run_id])).get(request.run_id)
+    state: Literal["waiting", "running", "done", "failed"] = "waiting"
+    progress = 0
+    if run is not None and not waits:
+        if not run.is_finished:
+            tasks = (await services.gateway.tasks(TRANSCODE_DAG, [request.run_id])).get(request.run_id, ())
+            state, progress = "running", percent(tasks)
+        else:
+            output = await run_sync(services.store.head, request.bucket, request.destination_key)
+            state, progress = ("done", 100) if run.state == "success" and output else ("failed", 0)
+    return LadderStatus(run_id=request.run_id, output_key=request.destination_key, status=state, progress=progress)
