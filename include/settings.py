@@ -74,6 +74,13 @@ class Settings(BaseSettings):
     quality: bool = Field(True, description="Measure PSNR and SSIM (and VMAF where ffmpeg has it) on samples of each chunk.")
 
     # -- super-resolution
+    sr_backend: Literal["auto", "openvino", "cuda", "neuron", "neuronx", "torch"] = Field(
+        "auto", description="What networks run on; `auto`: a Neuron device, CUDA, else the processor, what is there."
+    )
+    sr_compiled_dir: Path = Field(
+        Path("var/compiled"),
+        description="Folder of networks compiled for Neuron (`python -m include.sr_model compile`).",
+    )
     sr_model: Literal["fast", "balanced", "quality"] = Field("fast", description="Network where a request names none.")
     sr_max_output_pixels: int = Field(
         3840 * 2160, gt=0, description="Largest upscaled picture, width times height; a larger one is refused."

@@ -50,6 +50,8 @@ _TRANSFERS = {
     "smpte428": 17, "arib-std-b67": 18,
 }  # fmt: skip
 _UNSPECIFIED = 2
+# x265 makes up times of decoding where there are fewer frames than it delays.
+_FEW_FRAMES = 32
 _SITINGS = {"left": 0, "center": 1, "topleft": 2, "top": 3, "bottomleft": 4, "bottom": 5}
 
 
@@ -68,6 +70,7 @@ class Encoder:
         self._partial = path.with_name(f".{path.name}.partial")
         self._task = task
         self._geometry = geometry
+        self._held: list[Any] = []
         self._pts = task.pts or range(task.frames)
         container = CONTAINERS[path.suffix.lower()]
         options = {"fflags": "+bitexact"}
@@ -102,7 +105,7 @@ class Encoder:
         """
         started = time.monotonic()
         try:
-            self._mux(self._stream.encode(None))
+            self._mux(self._stream.encode(None), last=True)
             self._container.close()
         except (av.error.FFmpegError, ValueError) as error:
             raise _failure(error) from error
@@ -121,9 +124,13 @@ class Encoder:
             self._container.close()
         self._partial.unlink(missing_ok=True)
 
-    def _mux(self, packets: list[Any]) -> None:
+    def _mux(self, packets: list[Any], *, last: bool = False) -> None:
         for packet in packets:
             packet.duration = self._duration(packet.pts)
+        if self._task.codec == "hevc" and self._task.frames <= _FEW_FRAMES:
+            self._held += packets
+            packets = _order(self._held) if last else []
+        for packet in packets:
             self._container.mux(packet)
 
     def _duration(self, pts: int) -> int:
@@ -132,6 +139,15 @@ class Encoder:
         if number + 1 < len(self._pts):
             return self._pts[number + 1] - pts
         return max(1, self._task.end_pts - pts if self._task.end_pts else round(1 / self._task.frame_rate / self._task.time_base))
+
+
+def _order(packets: list[Any]) -> list[Any]:
+    """Give packets that are all of a stream, in the order of decoding, the latest times of decoding that precede those shown."""
+    shown = sorted(packet.pts for packet in packets)
+    delay = max((pts - packet.pts for pts, packet in zip(shown, packets, strict=True)), default=0)
+    for pts, packet in zip(shown, packets, strict=True):
+        packet.dts = pts - delay
+    return packets
 
 
 def _frame(picture: Picture) -> Any:

@@ -61,7 +61,7 @@ def upscale(
     siting = siting_of(source, task, settings)
     network = network or zoo.find(task.scale, task.model)
     work = Work(network, geometry_of(task.stream), siting, precision, CONCURRENT)
-    session = open_session(backend, work)
+    session = open_session(backend, work, settings.sr_compiled_dir)
     try:
         with Encoder(out, task, work.output, siting) as encoder:
             watch = _Watch(on_progress, cancelled, started, timeout)

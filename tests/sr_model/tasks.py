@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from include.ffmpeg_ops.probe import probe
 from include.settings import get_settings
 from include.sr_model.models import UpscaleTask
+from include.sr_model.picture import Geometry, Picture
+from tests.media import ffmpeg
 
-__all__ = ["task_for"]
+__all__ = ["pictures", "task_for"]
 
 
 def task_for(source: Path, **changes: Any) -> UpscaleTask:
@@ -29,3 +34,11 @@ def task_for(source: Path, **changes: Any) -> UpscaleTask:
         "preset": "ultrafast",
     }
     return UpscaleTask(**(values | changes))
+
+
+def pictures(path: Path, geometry: Geometry) -> list[Picture]:
+    """Decode ``path`` as it is."""
+    argv = [ffmpeg(), "-v", "error", "-noautorotate", "-i", str(path), "-map", "0:v:0", "-fps_mode", "passthrough"]
+    raw = subprocess.run([*argv, "-f", "rawvideo", "-"], check=True, stdout=subprocess.PIPE).stdout
+    frames = np.frombuffer(raw, geometry.dtype).reshape(-1, geometry.samples)
+    return [Picture(geometry, frame) for frame in frames]

@@ -14,16 +14,21 @@ from typing import Any
 
 import numpy as np
 import openvino as ov
+from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-from include.errors import InternalError
+from include.errors import InternalError, ParameterError
 from include.sr_model import chroma
-from include.sr_model.backends.base import Slot, Work
+from include.sr_model.backends.base import Session, Slot, Work
+from include.sr_model.backends.tiled import TiledSession
 from include.sr_model.picture import Geometry, Picture
 
-__all__ = ["PRECISIONS", "OpenVinoSession", "fastest_precision"]
+__all__ = ["PRECISIONS", "OpenVinoSession", "fastest_precision", "openvino_session"]
 
 PRECISIONS = ("int8", "bf16", "fp32")
+
+MEMORY_BYTES = 4 * 2**30
+TILE = (1080, 1920)
 
 # Instructions that multiply bytes and add up in 32 bits: without them int8 is slower than float.
 _BYTE_DOT_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
@@ -39,6 +44,17 @@ def fastest_precision() -> str:
     return "int8" if flags & _BYTE_DOT_PRODUCTS else "fp32"
 
 
+def openvino_session(work: Work) -> Session:
+    """Return a session on the processor: of whole pictures, or tile by tile where those would need too much memory."""
+    spec, geometry = work.network.spec, work.geometry
+    # Single precision; a layer's input and output, and what the library keeps beside them.
+    needed = 4 * spec.features * geometry.width * geometry.height * 3 * work.concurrent
+    if needed <= MEMORY_BYTES:
+        return OpenVinoSession(work)
+    height, width = min(geometry.height, TILE[0]), min(geometry.width, TILE[1])
+    return _tiled(work, (1, height, width))
+
+
 class OpenVinoSession:
     """See :class:`include.sr_model.backends.base.Session`."""
 
@@ -47,16 +63,9 @@ class OpenVinoSession:
     def __init__(self, work: Work) -> None:
         self.precision = work.precision or fastest_precision()
         self._work = work
-        core = ov.Core()
-        luma, chroma_ = _luma(core, work, self.precision), _chroma(work)
-        graph = ov.Model([luma[1], chroma_[1]], [luma[0], chroma_[0]], f"x{work.network.scale}")
-        config = {
-            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
-            "INFERENCE_NUM_THREADS": os.cpu_count() or 1,
-            "NUM_STREAMS": work.concurrent,
-            "ENABLE_CPU_PINNING": False,
-        }
-        self._compiled = core.compile_model(graph, "CPU", config)
+        planes, results = zip(_luma(work, self.precision), _chroma(work), strict=True)
+        graph = ov.Model(list(results), list(planes), work.network.stem)
+        self._compiled = _compile(graph, self.precision, work.concurrent)
 
     def slots(self, count: int) -> Sequence[Slot]:
         """Return slots whose requests read and write the planes in place."""
@@ -72,12 +81,21 @@ class _Slot:
         self.source = Picture(work.geometry)
         self.result = Picture(work.output)
         self._request = request
-        for name, plane in (("luma", self.source.luma[None, None]), ("chroma", self.source.chroma[:, None])):
-            request.set_tensor(name, ov.Tensor(plane, shared_memory=True))
-        for name, plane in (("luma_out", self.result.luma[None, None]), ("chroma_out", self.result.chroma[:, None])):
+        self._given = [self.source.luma[None, None], self.source.chroma[:, None]]
+        self._made = [self.result.luma[None, None], self.result.chroma[:, None]]
+        # The library computes with no 16-bit integers: more than 8 bits go through single precision.
+        self._wide = work.geometry.depth > 8
+        self._inputs, self._outputs = (
+            [np.zeros(plane.shape, np.float32) for plane in planes] if self._wide else planes
+            for planes in (self._given, self._made)
+        )
+        for name, plane in zip(("luma", "chroma", "luma_out", "chroma_out"), (*self._inputs, *self._outputs), strict=True):
             request.set_tensor(name, ov.Tensor(plane, shared_memory=True))
 
     def start(self) -> None:
+        if self._wide:
+            for plane, given in zip(self._inputs, self._given, strict=True):
+                np.copyto(plane, given)
         self._request.start_async()
 
     def wait(self) -> None:
@@ -85,14 +103,51 @@ class _Slot:
             self._request.wait()
         except RuntimeError as error:
             raise InternalError("The network could not be run.") from error
+        if self._wide:
+            for made, plane in zip(self._made, self._outputs, strict=True):
+                np.copyto(made, plane, casting="unsafe")
 
 
-def _luma(core: Any, work: Work, precision: str) -> tuple[Any, Any]:
+def _compile(graph: Any, precision: str, streams: int) -> Any:
+    config = {
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
+        "NUM_STREAMS": streams,
+        # Other processes run here, too, and the encoder has threads of its own.
+        "ENABLE_CPU_PINNING": False,
+    }
+    return ov.Core().compile_model(graph, "CPU", config)
+
+
+def _network(work: Work, precision: str, shape: list[int]) -> Any:
+    if precision not in PRECISIONS:
+        raise ParameterError(f"precision {precision} is none of {', '.join(PRECISIONS)}")
+    model = ov.Core().read_model(work.network.int8 if precision == "int8" else work.network.onnx)
+    model.reshape(shape)
+    return model
+
+
+def _tiled(work: Work, shape: tuple[int, int, int]) -> TiledSession:
+    precision = work.precision or fastest_precision()
+    luma = _compile(_network(work, precision, [shape[0], 1, *shape[1:]]), precision, work.concurrent)
+    plane, result = _chroma(work)
+    planes = _compile(ov.Model([result], [plane], "chroma"), "fp32", work.concurrent)
+
+    def forward(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        made: NDArray[np.float32] = luma.create_infer_request().infer([tiles])[0]
+        return made
+
+    def enlarge(source: NDArray[Any], result: NDArray[Any]) -> None:
+        result[:] = planes.create_infer_request().infer([source[:, None]])[0][:, 0]
+
+    return TiledSession("openvino", precision, work, shape=shape, forward=forward, chroma=enlarge)
+
+
+def _luma(work: Work, precision: str) -> tuple[Any, Any]:
     """Return the graph's parameter and result of luma, both code values."""
     geometry = work.geometry
-    model = core.read_model(work.network.int8 if precision == "int8" else work.network.onnx)
-    model.reshape([1, 1, geometry.height, geometry.width])
-    plane = ops.parameter([1, 1, geometry.height, geometry.width], ov.Type(geometry.dtype), name="luma")
+    model = _network(work, precision, [1, 1, geometry.height, geometry.width])
+    plane = ops.parameter([1, 1, geometry.height, geometry.width], _element(geometry), name="luma")
     unit = ops.divide(ops.convert(plane, "f32"), np.float32(geometry.peak))
     model.get_parameters()[0].output(0).replace(unit.output(0))
     upscaled = model.get_results()[0].input_value(0)
@@ -103,7 +158,7 @@ def _chroma(work: Work) -> tuple[Any, Any]:
     """Return the graph's parameter and result of both chroma planes, as a batch of two."""
     width, height = work.geometry.chroma
     scale = work.network.scale
-    planes = ops.parameter([2, 1, height, width], ov.Type(work.geometry.dtype), name="chroma")
+    planes = ops.parameter([2, 1, height, width], _element(work.geometry), name="chroma")
     border = [0, 0, chroma.RADIUS, chroma.RADIUS]
     padded = ops.pad(ops.convert(planes, "f32"), border, border, "edge")
     cells = ops.convolution(padded, chroma.kernel(work.siting, scale), [1, 1], [0, 0], [0, 0], [1, 1])
@@ -116,6 +171,10 @@ def _chroma(work: Work) -> tuple[Any, Any]:
 
 def _result(values: Any, geometry: Geometry, name: str) -> Any:
     code = ops.round(ops.clamp(values, 0.0, float(geometry.peak)), "half_to_even")
-    result = ops.result(ops.convert(code, ov.Type(geometry.dtype)))
+    result = ops.result(ops.convert(code, _element(geometry)))
     result.output(0).get_tensor().set_names({name})
     return result
+
+
+def _element(geometry: Geometry) -> Any:
+    return ov.Type.u8 if geometry.depth == 8 else ov.Type.f32

@@ -1,0 +1,78 @@
+"""AWS Neuron: networks compiled ahead for tiles of a fixed size, run on all cores of the device.
+
+``torch_neuron`` (Inf1) and ``torch_neuronx`` (Inf2, Trn1) are told apart by their module alone: both trace a module to
+TorchScript, and both spread a batch over the cores. A compiled file is named by what is fixed in it: network, tile and batch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from include.errors import InternalError, OutputNotSupported
+from include.sr_model.backends.base import Work
+from include.sr_model.backends.tiled import TiledSession
+from include.sr_model.backends.torch import Chroma, Luma
+from include.sr_model.zoo import Entry
+
+__all__ = ["BATCH", "TILE", "compile_network", "compiled_path", "neuron_session"]
+
+TILE = 192
+BATCH = 4
+_MODULES = {"neuron": "torch_neuron", "neuronx": "torch_neuronx"}
+
+
+def compiled_path(folder: Path, name: str, network: Entry, tile: int = TILE, batch: int = BATCH) -> Path:
+    """Return where the network compiled for the backend ``name`` lies in ``folder``."""
+    return folder / f"{network.stem}-{name}-{batch}x{tile}x{tile}.pt"
+
+
+def compile_network(name: str, network: Entry, folder: Path, tile: int = TILE, batch: int = BATCH) -> Path:
+    """Compile ``network`` for ``neuron`` or ``neuronx`` and return its file; takes minutes, and the vendor's compiler.
+
+    Raises :class:`OutputNotSupported` where the network cannot be compiled.
+    """
+    module = Luma(network.network).eval()
+    example = torch.zeros(batch, 1, tile, tile)
+    path = compiled_path(folder, name, network, tile, batch)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        traced = _vendor(name).trace(module, example)
+    except RuntimeError as error:
+        raise OutputNotSupported(f"{network.stem} cannot be compiled for {name}.") from error
+    partial = path.with_name(f".{path.name}.partial")
+    torch.jit.save(traced, str(partial))
+    partial.replace(path)
+    return path
+
+
+def neuron_session(name: str, work: Work, folder: Path, tile: int = TILE, batch: int = BATCH) -> TiledSession:
+    """Return a session on the device; raises :class:`InternalError` where the network was not compiled for it."""
+    path = compiled_path(folder, name, work.network, tile, batch)
+    if not path.is_file():
+        model = f"--scale {work.network.scale} --model {work.network.model}"
+        raise InternalError(f"{path.name} is not there: run python -m include.sr_model compile --backend {name} {model}.")
+    vendor = _vendor(name)
+    network = vendor.DataParallel(torch.jit.load(str(path)))
+    chroma = Chroma(work.siting, work.network.scale, work.output.chroma).eval()
+
+    def forward(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            made: NDArray[np.float32] = network(torch.from_numpy(tiles)).float().numpy()
+        return made
+
+    def enlarge(source: NDArray[Any], result: NDArray[Any]) -> None:
+        with torch.inference_mode():
+            made = chroma(torch.from_numpy(source[:, None].astype(np.float32)))
+        result[:] = made[:, 0].round().clamp(0, work.geometry.peak).numpy()
+
+    return TiledSession(name, "compiled", work, shape=(batch, tile, tile), forward=forward, chroma=enlarge)
+
+
+def _vendor(name: str) -> Any:
+    return importlib.import_module(_MODULES[name])
