@@ -40,6 +40,8 @@ def test_no_route_of_the_app_answers_without_a_key(app: FastAPI, anonymous: Test
     routes = list(routes_of(list(app.routes)))
     assert ("POST", "/videoTranscode") in routes
     assert ("GET", "/videoTranscode/x") in routes
+    assert ("POST", "/") in routes
+    assert ("GET", "/superResolution/x") in routes
     assert ("GET", "/docs") in routes
     assert ("GET", "/openapi.json") in routes
     for method, path in routes:

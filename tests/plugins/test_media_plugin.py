@@ -41,6 +41,9 @@ async def walk():
                 await ask(f"anonymous {method} {path}", method, f"/prod{path}", json={})
                 await ask(f"bearer {method} {path}", method, f"/prod{path}", headers={"authorization": f"Bearer {sys.argv[1]}"})
         await ask("bad body", "POST", "/prod/videoTranscode", headers=key, content=b"{")
+        for path in ("/prod", "/prod/"):
+            await ask(f"anonymous POST {path}", "POST", path, json={"key": "a.mp4"})
+            await ask(f"super-resolution {path}", "POST", path, headers=key, json={"key": "a.mp4", "scale": 3})
         await ask("no store", "POST", "/prod/videoTranscode", headers=key, json=json.loads(sys.argv[2]))
     mounts = [route.path for route in app.routes if type(route).__name__ == "Mount"]
     print(json.dumps({"answers": answers, "mounts": mounts}))
@@ -104,6 +107,13 @@ def test_every_path_under_the_mount_wants_a_key(server: Any) -> None:
 def test_errors_in_the_mounted_app_are_json_of_the_contract(server: Any) -> None:
     status, document = server["answers"]["bad body"]
     assert (status, set(document)) == (400, {"message"})
+
+
+@pytest.mark.parametrize("path", ["/prod", "/prod/"])
+def test_the_bare_prefix_is_answered_without_a_redirect(server: Any, path: str) -> None:
+    status, document = server["answers"][f"super-resolution {path}"]
+    assert (status, document) == (400, {"message": "scale: must be 2 or 4"})
+    assert server["answers"][f"anonymous POST {path}"] == [403, {"message": "Forbidden"}]
 
 
 def test_a_store_that_does_not_answer_is_told_without_its_address(server: Any) -> None:
