@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from include.errors import InternalError, ParameterError  # noqa: E402
+from include.sr_model import zoo  # noqa: E402
+from include.sr_model.backends import neuron  # noqa: E402
+from include.sr_model.backends.base import Work  # noqa: E402
+from include.sr_model.backends.openvino import OpenVinoSession  # noqa: E402
+from include.sr_model.backends.select import open_session  # noqa: E402
+from include.sr_model.picture import Geometry  # noqa: E402
+
+DEVICES = ["torch", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"))]
+
+
+def results(session: Any, geometry: Geometry, count: int = 3) -> list[np.ndarray[Any, Any]]:
+    """Return what the session makes of some noise, all slots started before the first is waited for."""
+    slots = session.slots(count)
+    for seed, slot in enumerate(slots):
+        slot.source.buffer[:] = np.random.default_rng(seed).integers(0, geometry.peak + 1, geometry.samples)
+        slot.start()
+    for slot in slots:
+        slot.wait()
+    found = [slot.result.buffer.copy() for slot in slots]
+    session.close()
+    return found
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("geometry", [Geometry(64, 48), Geometry(53, 37), Geometry(64, 48, 10)], ids=["even", "odd", "10-bit"])
+def test_pytorch_makes_what_openvino_makes(tmp_path: Path, device: str, scale: int, geometry: Geometry) -> None:
+    work = Work(zoo.find(scale), geometry, precision="fp32")
+    pairs = zip(results(OpenVinoSession(work), geometry), results(open_session(device, work, tmp_path), geometry), strict=True)
+    for expected, made in pairs:
+        difference = np.abs(expected.astype(int) - made)
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 0.001
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[int, ...]]:
+    """Put a module in the vendor's place that traces with PyTorch itself; returns the shapes that its device is given."""
+    seen: list[tuple[int, ...]] = []
+    module: Any = ModuleType(name)
+
+    class DataParallel:
+        def __init__(self, network: Any) -> None:
+            self._network = network
+
+        def __call__(self, batch: Any) -> Any:
+            seen.append(tuple(batch.shape))
+            return self._network(batch)
+
+    module.trace = lambda network, example: torch.jit.trace(network, example)
+    module.DataParallel = DataParallel
+    monkeypatch.setitem(sys.modules, name, module)
+    return seen
+
+
+@pytest.mark.parametrize(("name", "module"), [("neuron", "torch_neuron"), ("neuronx", "torch_neuronx")])
+def test_neuron_makes_what_openvino_makes_tile_by_tile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str
+) -> None:
+    seen = stand_in(monkeypatch, module)
+    geometry, entry = Geometry(93, 61), zoo.find(2)
+    path = neuron.compile_network(name, entry, tmp_path, tile=40, batch=3)
+    assert path == neuron.compiled_path(tmp_path, name, entry, 40, 3)
+    work = Work(entry, geometry, precision="fp32")
+    session = neuron.neuron_session(name, work, tmp_path, tile=40, batch=3)
+    for expected, made in zip(results(OpenVinoSession(work), geometry), results(session, geometry), strict=True):
+        difference = np.abs(expected.astype(int) - made)
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 0.001
+    assert set(seen) == {(3, 1, 40, 40)}
+
+
+def test_a_network_that_was_not_compiled_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, "torch_neuron")
+    with pytest.raises(InternalError, match=r"include.sr_model compile --backend neuron --scale 2 --model fast"):
+        open_session("neuron", Work(zoo.find(2), Geometry(640, 360)), tmp_path)
+
+
+def test_a_backend_that_is_not_there_is_told(tmp_path: Path) -> None:
+    work = Work(zoo.find(2), Geometry(640, 360))
+    with pytest.raises(ParameterError, match="abacus"):
+        open_session("abacus", work, tmp_path)
+    if not torch.cuda.is_available():
+        with pytest.raises(InternalError, match="no device"):
+            open_session("cuda", work, tmp_path)
