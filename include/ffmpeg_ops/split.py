@@ -81,7 +81,8 @@ def _write(source: Path, info: MediaInfo, segments: Sequence[Segment], pattern: 
     argv += ["-map", f"0:{info.video.index}", "-c", "copy", "-copyinkf", "-map_metadata", "-1", "-map_chapters", "-1"]
     argv += ["-fflags", "+bitexact", "-avoid_negative_ts", "disabled", "-f", "segment", "-segment_format", container]
     # Not by time: what that is relative to differs between versions of ffmpeg.
-    argv += ["-segment_frames", ",".join(map(str, numbers)) or str(2**31 - 1), f"file:{pattern.resolve()}"]
+    argv += ["-segment_frames", ",".join(map(str, numbers))] if numbers else ["-segment_time", "100000000"]
+    argv.append(f"file:{pattern.resolve()}")
     runner.run(Command(tuple(argv)), **run_kwargs)
 
 

@@ -1,0 +1,125 @@
+"""The merge, and that verification sees what is not as in the source."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.errors import InputNotSupported, VerificationFailed
+from include.ffmpeg_ops import fidelity, merge, probe
+from include.ffmpeg_ops.containers import container_of
+from include.settings import Settings
+from tests.conftest import Clips
+from tests.ffmpeg_ops.upscaling import Job
+from tests.media import ffmpeg, read_frame_numbers
+
+SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]
+
+
+def verify(job: Job, made: Path) -> dict[str, Any]:
+    return fidelity.verify_fidelity(
+        job.source, job.info, job.manifest, made, scale=2, kept=job.kept, container=job.container, scratch=job.folder,
+        settings=SETTINGS,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["plain", "vfr", "edit_list", "audio_late", "video_late", "start_offset", "flv", "rotated_270", "flipped", "two_videos",
+     "layout_2.1", "slides"],
+)  # fmt: skip
+def test_the_rest_of_the_source_is_copied_and_frames_keep_their_times(name: str, clip: Clips, tmp_path: Path) -> None:
+    job = Job(clip(name), tmp_path, SETTINGS)
+    made = job.merged()
+    facts = verify(job, made)
+    assert facts["frames"] == job.info.video.frames
+    assert facts["copied_streams"] == len(job.kept) - 1
+    assert read_frame_numbers(made) == read_frame_numbers(job.source)
+
+
+def again(*options: str) -> Callable[[Path, Path], None]:
+    """Return what rewrites an output with ffmpeg's ``options``."""
+
+    def rewrite(made: Path, spoilt: Path) -> None:
+        argv = [ffmpeg(), "-v", "error", "-y", "-i", str(made), "-map", "0", "-c", "copy", *options, str(spoilt)]
+        subprocess.run(argv, check=True)
+
+    return rewrite
+
+
+def late_sound(made: Path, spoilt: Path) -> None:
+    argv = [ffmpeg(), "-v", "error", "-y", "-i", str(made), "-itsoffset", "0.04", "-i", str(made), "-map", "0:v", "-map", "1:a"]
+    subprocess.run([*argv, "-c", "copy", "-movflags", "+faststart", str(spoilt)], check=True)
+
+
+FAST = ("-movflags", "+faststart")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (again("-t", "4", *FAST), "frames, expected 250"),
+        (again("-bsf:v", "setts=pts=PTS+512*gte(N\\,100):dts=DTS+512*gte(N\\,100)", *FAST), "too late"),
+        (again("-c:a", "aac", *FAST), "packet|bit by bit"),
+        (again("-an", *FAST), "streams, expected 2"),
+        (late_sound, "too late"),
+        (again("-aspect", "4:3", *FAST), "pixel shape"),
+        (again(), "faststart"),
+        (again("-metadata:s:a", "language=fra", *FAST), "language"),
+        (again("-c:v", "libx264", "-vf", "scale=128:72", *FAST), "size"),
+    ],
+    ids=[
+        "short",
+        "late frames",
+        "sound encoded again",
+        "no sound",
+        "late sound",
+        "pixel shape",
+        "index behind",
+        "language",
+        "size",
+    ],
+)
+def test_verification_sees_what_differs(spoil: Callable[[Path, Path], None], message: str, clip: Clips, tmp_path: Path) -> None:
+    job = Job(clip("plain"), tmp_path, SETTINGS)
+    made = job.merged()
+    verify(job, made)
+    spoilt = tmp_path / "spoilt.mp4"
+    spoil(made, spoilt)
+    with pytest.raises(VerificationFailed, match=message):
+        verify(job, spoilt)
+
+
+def test_verification_sees_a_lost_rotation(clip: Clips, tmp_path: Path) -> None:
+    job = Job(clip("rotated_90"), tmp_path, SETTINGS)
+    upright = job.info.model_copy(update={"video": job.info.video.model_copy(update={"rotation": 0})})
+    with pytest.raises(VerificationFailed, match="orientation"):
+        verify(job, job.merged(info=upright))
+
+
+def test_a_segment_with_another_count_of_frames_is_refused(clip: Clips, tmp_path: Path) -> None:
+    job = Job(clip("plain"), tmp_path, SETTINGS)
+    parts = job.upscaled()
+    short = tmp_path / "short.mp4"
+    subprocess.run([ffmpeg(), "-v", "error", "-i", str(parts[1]), "-c", "copy", "-frames:v", "49", str(short)], check=True)
+    with pytest.raises(VerificationFailed, match="segment 1 has 49 frames, expected 50"):
+        job.merged([parts[0], short, *parts[2:]])
+
+
+def test_what_the_container_does_not_take_is_told_and_sound_that_it_does_not_take_is_refused(clip: Clips, tmp_path: Path) -> None:
+    source = clip("subtitles")
+    info, _ = probe.probe(source, settings=SETTINGS)
+    kept, dropped = merge.keepable(source, info, container_of(".mp4"), tmp_path, settings=SETTINGS)
+    assert (kept, [(stream.kind, stream.index) for stream in dropped]) == ((0, 1, 2), [("data", 3)])
+    with pytest.raises(InputNotSupported, match="audio"):
+        merge.keepable(source, info, container_of(".webm"), tmp_path, settings=SETTINGS)
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mpg", ".wmv", ""])
+def test_a_kind_of_file_that_cannot_hold_the_result_is_refused(suffix: str) -> None:
+    with pytest.raises(InputNotSupported, match="remux"):
+        container_of(suffix)
