@@ -69,6 +69,7 @@ class Seconds(Frozen):
     """Seconds that each stage was at work; stages overlap, so they add up to more than the wall's."""
 
     wall: float
+    start: float = Field(0.0, description="until the first picture can be decoded: loading libraries, compiling the network")
     decode: float = Field(description="reading pictures, the wait for the decoder included")
     network: float = Field(description="the encoder's wait for upscaled pictures")
     encode: float

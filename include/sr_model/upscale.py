@@ -22,7 +22,6 @@ from include.sr_model.channel import Channel, Closed
 from include.sr_model.decode import Decoder, decode, geometry_of, siting_of
 from include.sr_model.encode import Encoder
 from include.sr_model.models import Seconds, Upscaled, UpscaleTask
-from include.sr_model.zoo import Entry
 
 __all__ = ["upscale"]
 
@@ -42,8 +41,8 @@ def upscale(
     task: UpscaleTask,
     out: Path,
     *,
-    backend: str = "auto",
-    network: Entry | None = None,
+    backend: str | None = None,
+    variant: str = "video",
     precision: str | None = None,
     on_progress: Progress | None = None,
     cancelled: threading.Event | None = None,
@@ -52,20 +51,21 @@ def upscale(
 ) -> Upscaled:
     """Upscale ``source`` to ``out`` (mp4, mov, mkv, webm or nut by its suffix), which appears when it is complete and verified.
 
-    ``network`` overrides ``task.model``; ``on_progress`` is told frames and frames a second. Raises
+    ``variant`` names the network's training; ``on_progress`` is told frames and frames a second. Raises
     :class:`InvalidInputData` for a source that is damaged or holds another number of frames than the task,
     :class:`TimedOut`, :class:`Cancelled`, and what the parts raise; nothing is left behind then.
     """
     settings = settings or get_settings()
     started = time.monotonic()
     siting = siting_of(source, task, settings)
-    network = network or zoo.find(task.scale, task.model)
+    network = zoo.find(task.scale, task.model, variant)
     work = Work(network, geometry_of(task.stream), siting, precision, CONCURRENT)
-    session = open_session(backend, work, settings.sr_compiled_dir)
+    session = open_session(backend or settings.sr_backend, work, settings.sr_compiled_dir)
     try:
         with Encoder(out, task, work.output, siting) as encoder:
             watch = _Watch(on_progress, cancelled, started, timeout)
             run = _Run(source, task, session.slots(SLOTS), encoder, settings)
+            ready = time.monotonic()
             run.go(watch)
             encoder.finish()
     finally:
@@ -81,6 +81,7 @@ def upscale(
         fps=encoder.frames / wall,
         seconds=Seconds(
             wall=wall,
+            start=ready - started,
             decode=run.decode_seconds,
             network=run.network_seconds,
             encode=encoder.seconds,

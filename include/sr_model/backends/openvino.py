@@ -21,9 +21,12 @@ from include.errors import InternalError, ParameterError
 from include.sr_model import chroma
 from include.sr_model.backends.base import Session, Slot, Work
 from include.sr_model.backends.tiled import TiledSession
+from include.sr_model.network import skip_kernel
 from include.sr_model.picture import Geometry, Picture
+from include.sr_model.tiles import grid
+from include.sr_model.zoo import Entry
 
-__all__ = ["PRECISIONS", "OpenVinoSession", "fastest_precision", "openvino_session"]
+__all__ = ["PRECISIONS", "OpenVinoSession", "PlaneUpscaler", "fastest_precision", "openvino_session"]
 
 PRECISIONS = ("int8", "bf16", "fp32")
 
@@ -74,6 +77,35 @@ class OpenVinoSession:
     def close(self) -> None:
         """Release the compiled network."""
         del self._compiled
+
+
+class PlaneUpscaler:
+    """Single planes of 0..1 in single precision, of any size: for stills."""
+
+    def __init__(self, network: Entry) -> None:
+        self._network = network
+        self._scale = network.scale
+
+    def network(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return ``plane [H, W]`` through the network, not clamped; tile by tile where it is large."""
+        height, width = plane.shape
+        shape = [1, 1, min(height, TILE[0]), min(width, TILE[1])]
+        model = ov.Core().read_model(self._network.onnx)
+        model.reshape(shape)
+        request = _compile(model, "fp32", 1).create_infer_request()
+        made = np.empty((height * self._scale, width * self._scale), np.float32)
+        for tile in grid(height, width, shape[2], shape[3], self._network.radius):
+            given = np.ascontiguousarray(plane[tile.source(shape[2], shape[3])])[None, None]
+            made[tile.place(self._scale)] = request.infer([given])[0][(0, 0, *tile.inside(self._scale))]
+        return made
+
+    def bicubic(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return ``plane [H, W]`` interpolated as the network's skip does it, not clamped."""
+        given = ops.parameter([1, 1, *plane.shape], ov.Type.f32)
+        enlarged = _interpolation(given, skip_kernel(self._scale), self._scale)
+        compiled = _compile(ov.Model([ops.result(enlarged)], [given], "bicubic"), "fp32", 1)
+        made: NDArray[np.float32] = compiled.create_infer_request().infer([np.ascontiguousarray(plane)[None, None]])[0][0, 0]
+        return made
 
 
 class _Slot:
@@ -159,14 +191,19 @@ def _chroma(work: Work) -> tuple[Any, Any]:
     width, height = work.geometry.chroma
     scale = work.network.scale
     planes = ops.parameter([2, 1, height, width], _element(work.geometry), name="chroma")
-    border = [0, 0, chroma.RADIUS, chroma.RADIUS]
-    padded = ops.pad(ops.convert(planes, "f32"), border, border, "edge")
-    cells = ops.convolution(padded, chroma.kernel(work.siting, scale), [1, 1], [0, 0], [0, 0], [1, 1])
-    enlarged = ops.depth_to_space(cells, "blocks_first", scale)
+    enlarged = _interpolation(ops.convert(planes, "f32"), chroma.kernel(work.siting, scale), scale)
     # Of an odd size the last half cell was whole in the source, and is less than that enlarged.
     width, height = work.output.chroma
     cut = ops.slice(enlarged, [0, 0], [height, width], [1, 1], [2, 3])
     return planes, _result(cut, work.geometry, "chroma_out")
+
+
+def _interpolation(planes: Any, kernel: NDArray[np.float32], scale: int) -> Any:
+    radius = kernel.shape[2] // 2
+    border = [0, 0, radius, radius]
+    padded = ops.pad(planes, border, border, "edge")
+    cells = ops.convolution(padded, kernel, [1, 1], [0, 0], [0, 0], [1, 1])
+    return ops.depth_to_space(cells, "blocks_first", scale)
 
 
 def _result(values: Any, geometry: Geometry, name: str) -> Any:

@@ -1,0 +1,83 @@
+"""Upscales a whole file without Airflow: probe → upscale → put into the place of the source's video → verify."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from include.ffmpeg_ops.containers import container_of
+from include.ffmpeg_ops.fidelity import verify_fidelity
+from include.ffmpeg_ops.merge import keepable, lead_of, merge
+from include.ffmpeg_ops.models import FrameIndex, MediaInfo
+from include.ffmpeg_ops.probe import probe
+from include.ffmpeg_ops.segments import Manifest, cut_segments
+from include.ffmpeg_ops.splice import splice
+from include.settings import Settings, get_settings
+from include.sr_model.models import Upscaled, UpscaleTask
+from include.sr_model.upscale import upscale
+
+__all__ = ["task_for", "upscale_file"]
+
+
+def task_for(info: MediaInfo, index: FrameIndex, **choices: Any) -> UpscaleTask:
+    """Return the task that upscales the whole of a source; ``choices`` are fields of it (scale, model, crf, preset, codec)."""
+    segment = _manifest(index).segments[0]
+    if segment.step:
+        timing: dict[str, Any] = {"time_base": segment.step * index.time_base}
+    else:
+        timing = {"time_base": index.time_base, "pts": segment.ticks, "end_pts": segment.end_pts - segment.start_pts}
+    return UpscaleTask(stream=info.video, frames=segment.frames, frame_rate=info.video.frame_rate, **(timing | choices))
+
+
+def upscale_file(
+    source: Path,
+    out: Path,
+    *,
+    backend: str | None = None,
+    variant: str = "video",
+    on_progress: Callable[[int, int, float | None], None] | None = None,
+    cancelled: threading.Event | None = None,
+    settings: Settings | None = None,
+    **choices: Any,
+) -> Upscaled:
+    """Upscale the video of ``source`` into ``out``, whose name has the source's suffix or another that can hold all.
+
+    Audio, subtitles, chapters, metadata and rotation are copied. ``on_progress`` is told frames, of how many, and frames a second.
+    Raises what probing, :func:`include.sr_model.upscale.upscale`, merging and verification raise.
+    """
+    settings = settings or get_settings()
+    container = container_of(out.suffix)
+    info, index = probe(source, settings=settings, damage_policy="strict")
+    task = task_for(info, index, **({"codec": container.codec(info.video.bit_depth)} | choices))
+    manifest = _manifest(index)
+    run_kwargs: dict[str, Any] = {"cancelled": cancelled, "settings": settings}
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
+        scratch = Path(folder)
+        kept, _ = keepable(source, info, container, scratch, **run_kwargs)
+        made = upscale(
+            source,
+            task,
+            scratch / "video.mp4",
+            backend=backend,
+            variant=variant,
+            on_progress=None if on_progress is None else lambda frames, fps: on_progress(frames, task.frames, fps),
+            **run_kwargs,
+        )
+        splice([scratch / "video.mp4"], manifest, scratch / "whole.mp4", lead=lead_of(info), cancelled=cancelled)
+        merged = scratch / f"merged{out.suffix}"
+        merge(source, info, scratch / "whole.mp4", merged, kept=kept, container=container, **run_kwargs)
+        verify_fidelity(
+            source, info, manifest, merged, scale=task.scale, kept=kept, container=container, scratch=scratch, **run_kwargs
+        )
+        merged.replace(out)
+    return made
+
+
+def _manifest(index: FrameIndex) -> Manifest:
+    duration = (index.end_pts - index.pts[0]) * index.time_base
+    segments = cut_segments(index, float(duration + Fraction(1)), 1, suffix=".mp4")
+    return Manifest(time_base=index.time_base, frames=len(index.pts), container="source", segments=segments)

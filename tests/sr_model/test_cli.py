@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from include.sr_model.__main__ import main
+from include.sr_model.compare import measure, side_by_side
+from include.sr_model.stills import read_still, write_still
+from tests.conftest import Clips
+from tests.media import read_frame_numbers
+from tests.sr_model.test_upscale import probe
+
+
+@pytest.mark.parametrize("name", ["vfr", "audio_late", "mkv"])
+def test_a_video_is_upscaled_with_all_that_is_in_it(
+    tmp_path: Path, clip: Clips, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / f"out{clip(name).suffix}"
+    assert main(["upscale", str(clip(name)), str(out), "--preset", "ultrafast"]) == 0
+    assert f"{clip.frames(name)} frames" in capsys.readouterr().out
+    assert read_frame_numbers(out) == list(range(clip.frames(name)))
+    assert (probe(out)["width"], probe(out)["height"]) == (256, 144)
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_a_still_is_upscaled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_still(np.full((10, 12, 3), 99, np.uint8), tmp_path / "a.png")
+    assert main(["upscale", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--scale", "4"]) == 0
+    assert "48x40" in capsys.readouterr().out
+    assert read_still(tmp_path / "b.png").shape == (40, 48, 3)
+
+
+def test_a_failure_is_one_line_on_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.mp4").write_text("no video")
+    assert main(["upscale", str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4")]) == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert "Traceback" not in said[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_versions_are_compared(tmp_path: Path, clip: Clips, capsys: pytest.CaptureFixture[str]) -> None:
+    source = str(clip("short"))
+    assert main(["compare", source, source, str(tmp_path / "both.mp4"), "--reference", source]) == 0
+    assert capsys.readouterr().out.count("psnr_y 100.0000, psnr 100.0000, ssim 1.0000") == 2
+    stream = probe(tmp_path / "both.mp4")
+    assert (stream["width"], stream["height"], stream["nb_frames"]) == (256, 72, "50")
+    side_by_side(clip("short"), clip("short"), tmp_path / "both.png")
+    assert read_still(tmp_path / "both.png").shape == (72, 256, 3)
+
+
+def test_a_worse_version_measures_worse(tmp_path: Path) -> None:
+    original = np.random.default_rng(1).integers(0, 256, (32, 48, 3)).astype(np.uint8)
+    write_still(original, tmp_path / "a.png")
+    write_still((original // 8 * 8).astype(np.uint8), tmp_path / "b.png")
+    values = measure(tmp_path / "b.png", tmp_path / "a.png")
+    assert 25 < values["psnr_y"] < 45
+    assert 0.5 < values["ssim"] < 1
