@@ -37,11 +37,11 @@ class Source:
             self.head = file.read(1024)
 
     def document(self) -> Mapping[str, Any]:
-        """Return ffprobe's streams and format."""
+        """Return ffprobe's streams, format and chapters."""
         if not self.size:
             raise InvalidInputData("The source is empty.")
         try:
-            text = self._run("-show_format", "-show_streams", "-of", "json", *runner.ANALYSIS)
+            text = self._run("-show_format", "-show_streams", "-show_chapters", "-of", "json", *runner.ANALYSIS)
         except InputError as error:
             raise self._refusal(error) from error
         document: Mapping[str, Any] = json.loads(text)

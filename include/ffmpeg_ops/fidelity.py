@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -67,13 +66,13 @@ class _Check:
         settings = self.run_kwargs.get("settings") or get_settings()
         before, after = Source(self.source, settings), Source(self.made, settings)
         try:
-            old = {int(stream["index"]): stream for stream in before.document()["streams"]}
-            document = after.document()
+            original, document = before.document(), after.document()
             table, packets = before.packets(), after.packets()
         except InputError as error:
             raise VerificationFailed(f"The output cannot be read back: {error.message}") from error
         if after.said:
             raise VerificationFailed(f"The output is damaged: {after.said[0]}")
+        old = {int(stream["index"]): stream for stream in original["streams"]}
         new = self._streams(document)
         place = self.kept.index(self.info.video.index)
         video = packets.get(int(new[place]["index"]), StreamPackets())
@@ -85,7 +84,7 @@ class _Check:
             self._copy(number, old[number], stream, table.get(number), packets.get(int(stream["index"])))
         self._content(copied, old, new)
         if self.container.chapters:
-            expect("the output", "chapters", self._chapters(self.made), self._chapters(self.source))
+            expect("the output", "chapters", _chapters(document), _chapters(original))
         if self.container.is_mp4:
             order = [kind for kind, _, _ in boxes.walk(self.made)]
             if order.index("moov") > order.index("mdat"):
@@ -151,8 +150,9 @@ class _Check:
         unit = Fraction(1, time_base.denominator * source_base.denominator)
         here, there = int(time_base / unit), int(source_base / unit)
         moved = self.shift / unit
-        # Sound may have a finer time base in the source than in its container's copy.
-        allowed = max(self.container.tick or 0, Fraction(0)) / 2 / unit
+        # In a container without a tick of its own, video has the source's time base, and sound its sample rate's.
+        tick = self.container.tick or (Fraction(0) if what == "frame" else time_base)
+        allowed = tick / 2 / unit
         for number, (pts, wanted) in enumerate(zip(found, expected, strict=True)):
             if abs(pts * here - wanted * there - moved) > allowed:
                 late = (pts * here - wanted * there - moved) * unit
@@ -201,14 +201,6 @@ class _Check:
         # One line a stream: number, kind, hash.
         return re.findall(r"=([0-9a-f]{32})", rendition.run_on_ours("output", argv, self.run_kwargs).stdout)
 
-    def _chapters(self, path: Path) -> list[tuple[Any, ...]]:
-        argv = ("ffprobe", "-show_chapters", "-of", "json", *runner.input_options(), f"file:{path.resolve()}")
-        document = json.loads(rendition.run_on_ours("output", argv, self.run_kwargs).stdout or "{}")
-        return [
-            (round(float(chapter["start_time"]), 2), chapter.get("tags", {}).get("title"))
-            for chapter in document.get("chapters", ())
-        ]
-
     def _decode(self, place: int, codec: str, video: StreamPackets) -> int:
         options = (*runner.input_options(), "-i", f"file:{self.made.resolve()}")
         made = Rendition("output", options, (), (), None, 0, self.made.stat().st_size)
@@ -230,6 +222,12 @@ class _Check:
 
 def _late(seconds: Fraction) -> str:
     return "late" if seconds > 0 else "early"
+
+
+def _chapters(document: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return [
+        (round(float(chapter["start_time"]), 2), chapter.get("tags", {}).get("title")) for chapter in document.get("chapters", ())
+    ]
 
 
 def _language(stream: Mapping[str, Any]) -> str | None:

@@ -6,7 +6,7 @@ Segments hold whole groups of pictures: they start at keyframes from which decod
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -37,6 +37,12 @@ class Segment(Frozen):
     def source_pts(self) -> tuple[int, ...]:
         """PTS of every frame in the source."""
         return tuple(self.start_pts + tick for tick in self.ticks)
+
+    def timing(self, time_base: Fraction) -> dict[str, Any]:
+        """Return the fields of a task that keeps the frames' times, from zero, in ticks of the manifest's ``time_base``."""
+        if self.step:
+            return {"time_base": self.step * time_base}
+        return {"time_base": time_base, "pts": self.pts, "end_pts": self.end_pts - self.start_pts}
 
 
 class Manifest(Frozen):

@@ -15,10 +15,13 @@ def keep_log(path: Path) -> Iterator[Path]:
     """Write everything that is logged inside, commands of ffmpeg among it, to ``path`` as well."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger("include")
-    root.addHandler(handler)
+    ours = logging.getLogger("include")
+    level = ours.level
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
     try:
         yield path
     finally:
-        root.removeHandler(handler)
+        ours.setLevel(level)
+        ours.removeHandler(handler)
         handler.close()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from include.errors import InternalError
 from include.ffmpeg_ops.probe import probe
 from include.media_store.objects import S3ObjectStore
 from include.settings import Settings
+from include.sr_model.models import UpscaleTask
+from include.sr_model.upscale import upscale
 from include.worker.execute import execute
 from include.worker.job import Job, split_unit
+from include.worker.media import MediaTools
 from include.worker.models import SuperResolutionRequest, UnitResult
 from tests.conftest import Clips
 from tests.media import read_frame_numbers
@@ -43,13 +49,16 @@ FORMATS = [
 ]
 
 
-def run_all(request: SuperResolutionRequest, store: S3ObjectStore, settings: Settings) -> dict[str, UnitResult]:
+def run_all(
+    request: SuperResolutionRequest, store: S3ObjectStore, settings: Settings, media: MediaTools | None = None
+) -> dict[str, UnitResult]:
     """Run every unit of a job, one after the other; return the results by unit id."""
-    results = {"split": execute(split_unit(request), store=store, settings=settings)}
+    arguments: dict[str, Any] = {"store": store, "settings": settings, "media": media}
+    results = {"split": execute(split_unit(request), **arguments)}
     job = Job.of(store, settings, request)
     for unit_id in [*(unit.id for unit in results["split"].units), "merge"]:
         if results["split"].status == "done":
-            results[unit_id] = execute(job.unit_uri(unit_id), store=store, settings=settings)
+            results[unit_id] = execute(job.unit_uri(unit_id), **arguments)
     return results
 
 
@@ -84,3 +93,117 @@ def test_every_frame_and_its_time_and_all_other_streams_are_kept(
         (one.language, one.codec, one.start_time, one.duration) for one in before.audio
     ]
     assert list(store.list(bucket, Job.of(store, settings, request).chunks_prefix)) == []
+
+
+class CountingEngine:
+    """The real engine, which notes the segments and fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.segments: list[int] = []
+        self.fails_at: int | None = None
+
+    def __call__(self, source: Path, task: UpscaleTask, out: Path, **kwargs: Any) -> Any:
+        number = int(out.stem.removeprefix("segment-"))
+        self.segments.append(number)
+        if number == self.fails_at:
+            raise InternalError("The machine went away.")
+        return upscale(source, task, out, **kwargs)
+
+    @property
+    def media(self) -> MediaTools:
+        return MediaTools(upscale=self)
+
+
+def test_only_what_is_not_done_is_done_again(clip: Clips, store: S3ObjectStore, bucket: str, settings: Settings) -> None:
+    key = upload(clip("exact_grid"), store, bucket, "again/clip.mp4")
+    request = SuperResolutionRequest(bucket=bucket, key=key, segment_time=1)
+    engine = CountingEngine()
+    engine.fails_at = 1
+    results = run_all(request, store, settings, engine.media)
+    assert {unit for unit, result in results.items() if result.status == "failed"} == {"segment-00001", "merge"}
+    assert store.head(bucket, request.destination_key) is None
+
+    engine.fails_at, engine.segments = None, []
+    results = run_all(request, store, settings, engine.media)
+    assert engine.segments == [1]
+    assert results["merge"].status == "done"
+
+    # All is published, its parts are gone: nothing needs them.
+    engine.segments = []
+    results = run_all(request.model_copy(update={"client": "another"}), store, settings, engine.media)
+    assert engine.segments == []
+    assert all(result.reused for result in results.values())
+
+    store.delete(bucket, request.destination_key)
+    assert run_all(request, store, settings, engine.media)["merge"].status == "done"
+    assert engine.segments == [0, 1, 2]
+
+
+def test_debug_publishes_what_it_made_on_the_way_even_after_the_output_is_there(
+    clip: Clips, store: S3ObjectStore, bucket: str, settings: Settings
+) -> None:
+    key = upload(clip("single_keyframe"), store, bucket, "debug/clip.mp4")
+    engine = CountingEngine()
+    for task in ("inference", "debug"):
+        request = SuperResolutionRequest(bucket=bucket, key=key, task=task)
+        results = run_all(request, store, settings, engine.media)
+        assert results["merge"].status == "done", results["merge"].error
+    assert engine.segments == [0, 0]
+    names = [ref.key.removeprefix(request.debug_folder) for ref in store.list(bucket, request.debug_folder)]
+    assert names == [
+        "logs/merge.log",
+        "logs/segment-00000.log",
+        "logs/split.log",
+        "manifest.json",
+        "report.json",
+        "segments/segment-00000.nut",
+        "upscaled/segment-00000.mp4",
+    ]
+    report = json.loads(store.get_bytes(bucket, f"{request.debug_folder}report.json"))
+    assert report["verification"]["frames"] == 250
+    assert b"ffmpeg" in store.get_bytes(bucket, f"{request.debug_folder}logs/split.log")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "fields", "changes", "error"),
+    [
+        ("avi", "x/a.avi", {}, {}, "InputNotSupported"),
+        ("vp9", "x/a.mp4", {}, {}, None),
+        ("plain", "x/a.webm", {}, {}, "InputNotSupported"),
+        ("truncated", "x/b.mp4", {}, {}, "InvalidInputData"),
+        ("audio_only", "x/c.mp4", {}, {}, "InvalidInputData"),
+        ("plain", "x/d.mp4", {"scale": 4}, {"sr_max_output_pixels": 128 * 72 * 16 - 1}, "LimitExceeded"),
+        ("one_frame", "x/e.mp4", {"scale": 4}, {"sr_max_output_pixels": 128 * 72 * 16}, None),
+    ],
+    ids=["avi", "opus in mp4", "aac in webm", "truncated", "no video", "too large", "just as large as allowed"],
+)
+def test_what_cannot_end_well_fails_at_the_split(
+    name: str,
+    key: str,
+    fields: dict[str, Any],
+    changes: dict[str, Any],
+    error: str | None,
+    clip: Clips,
+    store: S3ObjectStore,
+    bucket: str,
+    settings: Settings,
+) -> None:
+    upload(clip(name), store, bucket, key)
+    request = SuperResolutionRequest(bucket=bucket, key=key, **fields)
+    result = execute(split_unit(request), store=store, settings=settings.model_copy(update=changes))
+    assert (result.error or {}).get("code") == error, result.error
+
+
+def test_a_source_that_is_replaced_in_the_middle_publishes_nothing(
+    clip: Clips, store: S3ObjectStore, bucket: str, settings: Settings
+) -> None:
+    key = upload(clip("one_frame"), store, bucket, "replaced/clip.mp4")
+    request = SuperResolutionRequest(bucket=bucket, key=key)
+    job = Job.of(store, settings, request)
+    for unit in (split_unit(request), job.unit_uri("segment-00000")):
+        assert execute(unit, store=store, settings=settings).status == "done"
+    upload(clip("two_frames"), store, bucket, key)
+    result = execute(job.unit_uri("merge"), store=store, settings=settings)
+    assert (result.error or {}).get("code") == "InvalidInputData"
+    assert store.head(bucket, request.destination_key) is None
+    assert run_all(request, store, settings)["merge"].metrics["frames"] == 2
