@@ -1,8 +1,8 @@
-"""The main job on real video, as a client would do it: `make demo [VIDEO=path] [KEEP=1]`.
+"""The main jobs on real video, as a client would do them: `make demo [VIDEO=path] [KEEP=1]`.
 
-Starts the stack (unless it runs), uploads a clip to S3, posts it to ``/prod/videoTranscode`` as an HLS ladder and as an MP4,
-watches both, downloads what was published and verifies it with its own eyes: ffprobe, ffmpeg and the m3u8 library, none of
-Reelflow's checks. Exit status 0 only if all of it is right.
+Starts the stack (unless it runs), uploads a clip to S3, posts it to ``/prod/videoTranscode`` as an HLS ladder and as an MP4, and
+a small one to ``/prod`` to be upscaled; watches all three, downloads what was published and verifies it with :mod:`scripts.eyes`.
+Exit status 0 only if all of it is right.
 """
 
 from __future__ import annotations
@@ -13,125 +13,19 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import httpx
-import m3u8
 
 from include.embedded import connect, down, up
-from scripts.clips import make_clip, read_frame_numbers
+from scripts.clips import make_clip
+from scripts.eyes import Failed, check_hls, check_rendition, check_upscaled, expect, facts_of, say
 from scripts.s3 import embedded_s3
 
 FOLDER = "demo/"
-
-
-def say(text: str) -> None:
-    """Print a line at once."""
-    print(text, flush=True)
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What ffprobe says of one file or playlist."""
-
-    frames: int
-    duration: Fraction
-    width: int
-    height: int
-    keyframes: tuple[float, ...]
-    audio_tracks: int
-    audio_seconds: float
-    times: tuple[float, ...]
-
-
-def facts_of(media: str) -> Facts:
-    """Read the packets of the first video stream, and whether there is audio, with ffprobe."""
-
-    def ffprobe(*arguments: str) -> dict:
-        command = ["ffprobe", "-v", "error", "-of", "json", *arguments, media]
-        return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-
-    streams = ffprobe("-show_streams")["streams"]
-    videos = [s for s in streams if s["codec_type"] == "video" and not s.get("disposition", {}).get("attached_pic")]
-    video = videos[0]
-    packets = ffprobe("-select_streams", str(video["index"]), "-show_entries", "packet=pts,duration,flags")["packets"]
-    shown = [packet for packet in packets if "pts" in packet and "D" not in packet["flags"]]
-    base = Fraction(video["time_base"])
-    start = min(packet["pts"] for packet in shown)
-    times = sorted((packet["pts"] - start) * base for packet in shown)
-    step = times[-1] - times[-2] if len(times) > 1 else Fraction(0)
-    audio = [s for s in streams if s["codec_type"] == "audio"]
-    audio_seconds = 0.0
-    if audio:
-        samples = ffprobe("-select_streams", str(audio[0]["index"]), "-show_entries", "packet=pts_time,duration_time")["packets"]
-        ends = [float(p["pts_time"]) + float(p.get("duration_time", 0)) for p in samples]
-        audio_seconds = max(ends) - max(0.0, min(float(p["pts_time"]) for p in samples))
-    return Facts(
-        frames=len(shown),
-        duration=times[-1] + step,
-        width=video["width"],
-        height=video["height"],
-        keyframes=tuple(float((p["pts"] - start) * base) for p in shown if "K" in p["flags"]),
-        audio_tracks=len(audio),
-        audio_seconds=audio_seconds,
-        times=tuple(map(float, times)),
-    )
-
-
-class Failed(Exception):
-    """Something that was published is not right."""
-
-
-def expect(condition: bool, message: str) -> None:
-    """Raise :class:`Failed` with ``message`` unless ``condition`` holds."""
-    if not condition:
-        raise Failed(message)
-
-
-def check_rendition(name: str, media: Path, source: Facts, numbered: bool) -> Facts:
-    """Compare one rendition with the source: frames, their times, picture size, audio, and each frame's own number."""
-    facts = facts_of(str(media))
-    expect(facts.frames == source.frames, f"{name} has {facts.frames} frames, the source {source.frames}")
-    # 90 kHz and rational grids round differently, and sources such as Matroska round to milliseconds themselves.
-    drift = max(abs(a - b) for a, b in zip(facts.times, source.times, strict=True))
-    expect(drift < 0.002, f"{name}: a frame is shown {drift * 1000:.1f} ms away from its time")
-    expect(facts.width <= source.width or facts.height <= source.height, f"{name} was upscaled")
-    expect((facts.audio_tracks > 0) == (source.audio_tracks > 0), f"{name}: audio is missing, or came from nowhere")
-    if source.audio_tracks:
-        skew = abs(facts.audio_seconds - source.audio_seconds)
-        expect(skew < 0.1, f"{name}: audio is {facts.audio_seconds:.3f} s long, the source's {source.audio_seconds:.3f} s")
-    if numbered:
-        shown = read_frame_numbers(str(media))
-        wrong = next((n for n, number in enumerate(shown) if n != number), None)
-        expect(wrong is None and len(shown) == source.frames, f"{name}: frame {wrong} is not in its place")
-    else:
-        decode = ["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", str(media), "-f", "null", "-"]
-        expect(subprocess.run(decode, check=False).returncode == 0, f"{name} does not decode cleanly")
-    size = f"{facts.width}x{facts.height}"
-    say(f"      {name:<10} {size:<9}  {facts.frames} frames, each once and in order; audio tracks: {facts.audio_tracks}")
-    return facts
-
-
-def check_hls(master_path: Path, source: Facts, numbered: bool) -> None:
-    """Check the master playlist, every rendition, that keyframes align over the ladder, and the thumbnails."""
-    master = m3u8.load(str(master_path))
-    expect(master.is_variant and bool(master.playlists), "the master playlist lists nothing")
-    grids = set()
-    for variant in master.playlists:
-        info = variant.stream_info
-        expect(
-            bool(info.bandwidth and info.average_bandwidth and info.codecs and info.frame_rate), f"{variant.uri}: tags missing"
-        )
-        playlist = master_path.parent / variant.uri
-        facts = check_rendition(playlist.parent.name, playlist, source, numbered)
-        expect(info.resolution == (facts.width, facts.height), f"{variant.uri}: RESOLUTION is wrong")
-        segments = m3u8.load(str(playlist)).segments
-        expect(all(segment.duration < 6.6 for segment in segments) or not numbered, f"{variant.uri}: a segment is too long")
-        grids.add(tuple(round(time, 3) for time in facts.keyframes))
-    expect(len(grids) == 1, "the keyframes of the renditions do not align")
-    expect((master_path.parent / "00001.jpg").stat().st_size > 0, "no thumbnail")
+SCALE = 2
+SMALL_SECONDS = 8
 
 
 def main() -> int:
@@ -148,17 +42,17 @@ def main() -> int:
     work.mkdir(parents=True, exist_ok=True)
     numbered = arguments.video is None
     clip = arguments.video or work / "clip.mp4"
-    maker = threading.Thread(target=make_clip, args=(clip,), kwargs={"seconds": 60, "width": 1280, "height": 720})
+    small = work / "small.mp4"
     if numbered:
-        say("==> making a clip: 60 s, 1280x720, numbered frames, 440 Hz tone (in the background)")
-        maker.start()
+        say("==> making clips, in the background: 60 s of 1280x720 and 8 s of 320x180, numbered frames, 440 Hz tone")
+    maker = threading.Thread(target=_make_clips, args=(None if numbered else clip, work))
+    maker.start()
     was_running = connect() is not None
     if up() != 0:
         return 1
     try:
-        if numbered:
-            maker.join()
-        return _run(clip, work, numbered)
+        maker.join()
+        return _run(clip, small, work, numbered)
     finally:
         if was_running or arguments.keep:
             say("==> the stack is still running; `make down` stops it")
@@ -166,7 +60,33 @@ def main() -> int:
             down()
 
 
-def _run(clip: Path, work: Path, numbered: bool) -> int:
+def _make_clips(video: Path | None, work: Path) -> None:
+    """Make ``clip.mp4`` and ``small.mp4``; of a video of the user's own the small one is a piece."""
+    small = work / "small.mp4"
+    if video is None:
+        make_clip(small, seconds=SMALL_SECONDS, width=320, height=180)
+        make_clip(work / "clip.mp4", seconds=60, width=1280, height=720)
+        return
+    piece = [
+        "ffmpeg",
+        "-nostdin",
+        "-v",
+        "error",
+        "-y",
+        "-t",
+        str(SMALL_SECONDS),
+        "-i",
+        str(video),
+        "-map",
+        "0:V:0",
+        "-map",
+        "0:a:0?",
+    ]
+    piece += ["-vf", "scale=-2:'min(180,floor(ih/2)*2)'", "-c:v", "libx264", "-crf", "20", "-pix_fmt", "yuv420p", "-c:a", "aac"]
+    subprocess.run([*piece, str(small)], check=True)
+
+
+def _run(clip: Path, small: Path, work: Path, numbered: bool) -> int:
     stack = connect()
     if stack is None:
         say("demo: the stack has gone; see its logs")
@@ -178,56 +98,76 @@ def _run(clip: Path, work: Path, numbered: bool) -> int:
     say(f"==> uploading {clip.name} ({told}) to s3://{stack.bucket}/{key}")
     s3.upload_file(str(clip), stack.bucket, key)
     stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime())
+    small_key = f"{FOLDER}upscaled/{stamp}.mp4"
+    s3.upload_file(str(small), stack.bucket, small_key)
     began = time.monotonic()
-    with httpx.Client(base_url=stack.airflow_url, headers={"x-api-key": stack.api_key}, timeout=30) as client:
+    with httpx.Client(base_url=stack.airflow_url, headers={"x-api-key": stack.api_key}, timeout=60) as client:
+        bodies: dict[str, tuple[str, dict[str, Any]]] = {
+            kind: (
+                "/prod/videoTranscode",
+                {"bucket": stack.bucket, "src": key, "dst": f"{FOLDER}{kind}/", "testflag": "no", "time": stamp, "type": kind}
+                | {"contentprovider": "demo"},
+            )
+            for kind in ("m3u8", "mp4")
+        }
+        bodies["upscaled"] = ("/prod", {"key": small_key, "scale": SCALE, "segment_time": 4})
         runs = {}
-        for kind in ("m3u8", "mp4"):
-            body = {"bucket": stack.bucket, "src": key, "dst": f"{FOLDER}{kind}/", "testflag": "no", "time": stamp, "type": kind}
-            answer = client.post("/prod/videoTranscode", json=body | {"contentprovider": "demo"})
-            say(f"==> POST /prod/videoTranscode type={kind}: {answer.status_code} {answer.text}")
-            if answer.status_code != 200 or answer.json()["videos"][0].get("status") != "transcode":
+        for kind, (path, body) in bodies.items():
+            answer = client.post(path, json=body)
+            say(f"==> POST {path} {json.dumps(body)}\n    {answer.status_code} {answer.text}")
+            if answer.status_code != 200:
                 return 1
             runs[kind] = answer.json()["status_url"]
         finished = _watch(client, runs, began)
     if finished is None:
         return 1
-    say(f"==> both done after {time.monotonic() - began:.1f} s; downloading and verifying")
+    say(f"==> all done after {time.monotonic() - began:.1f} s; downloading and verifying")
     try:
-        for kind, video in finished.items():
-            folder = video["dst"].rpartition("/")[0] + "/"
-            target = work / kind
-            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=stack.bucket, Prefix=folder)
-            keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-            for name in keys:
-                path = target / name.removeprefix(folder)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                s3.download_file(stack.bucket, name, str(path))
-            entry = target / video["dst"].removeprefix(folder)
-            say(f"    {kind}: {len(keys)} objects in s3://{stack.bucket}/{folder}")
+        for kind in ("m3u8", "mp4"):
+            folder = finished[kind]["dst"].rpartition("/")[0] + "/"
+            entry = work / kind / finished[kind]["dst"].removeprefix(folder)
+            count = _download(s3, stack.bucket, folder, work / kind)
+            say(f"    {kind}: {count} objects in s3://{stack.bucket}/{folder}")
             if kind == "m3u8":
                 check_hls(entry, source, numbered)
             else:
                 check_rendition(entry.name, entry, source, numbered)
-            report = json.loads((target / "report.json").read_text())
-            expect(bool(report), "report.json is empty")
+            expect(bool(json.loads((entry.parent / "report.json").read_text())), "report.json is empty")
+        output_key = finished["upscaled"]["output_key"]
+        say(f"    upscaled: s3://{stack.bucket}/{output_key}, {len(finished['upscaled']['segments'])} segments")
+        upscaled = work / "upscaled.mp4"
+        s3.download_file(stack.bucket, output_key, str(upscaled))
+        check_upscaled(upscaled, small, facts_of(str(small)), SCALE, numbered)
     except Failed as failure:
         say(f"demo: FAILED: {failure}")
         return 1
     say(f"""==> all of it is right
-    files     {work}/m3u8  {work}/mp4   (s3://{stack.bucket}/{FOLDER} at {stack.aws_url})
+    files     {work}/m3u8  {work}/mp4  {upscaled}   (s3://{stack.bucket}/{FOLDER} at {stack.aws_url})
     Airflow   {stack.airflow_url}   user {stack.admin_user}, password {stack.admin_password}
     API key   {stack.api_key}""")
     return 0
 
 
-def _watch(client: httpx.Client, runs: dict[str, str], began: float) -> dict[str, dict] | None:
-    finished: dict[str, dict] = {}
+def _download(s3: Any, bucket: str, folder: str, target: Path) -> int:
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder)
+    keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+    for name in keys:
+        path = target / name.removeprefix(folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        s3.download_file(bucket, name, str(path))
+    return len(keys)
+
+
+def _watch(client: httpx.Client, runs: dict[str, str], began: float) -> dict[str, dict[str, Any]] | None:
+    """Show the runs' progress until all are done; ``None`` where one has failed."""
+    finished: dict[str, dict[str, Any]] = {}
     shown: list[str] = []
     while len(finished) < len(runs):
         line = []
         for kind, url in runs.items():
-            video = client.get(url).json()["videos"][0]
-            line.append(f"{kind} {video['status']} {video.get('progress', 0):5.1f} %")
+            answer = client.get(url).raise_for_status().json()
+            video = answer["videos"][0] if "videos" in answer else answer
+            line.append(f"{kind} {video['status']} {video.get('progress', 0):3d} %")
             if video["status"] == "failed":
                 say(f"\ndemo: {kind} failed: {video['error']}")
                 return None
@@ -242,7 +182,7 @@ def _watch(client: httpx.Client, runs: dict[str, str], began: float) -> dict[str
         time.sleep(1)
     if sys.stdout.isatty():
         print()
-    return {kind: finished[kind] for kind in runs}
+    return finished
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.clips import make_clip, read_frame_numbers
-from scripts.demo import Failed, check_rendition, facts_of
+from scripts.eyes import Failed, check_rendition, check_upscaled, facts_of
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -58,3 +58,27 @@ def test_what_is_wrong_is_seen(clip, options, complaint):
     wrong = remake(clip, "wrong", *options)
     with pytest.raises(Failed, match=complaint):
         check_rendition("wrong", wrong, facts_of(str(clip)), numbered=True)
+
+
+def enlarge(clip: Path, name: str, *options: str) -> Path:
+    return remake(clip, name, "-c:a", "copy", "-vf", "scale=1280:720", *options)
+
+
+def test_an_upscaled_video_with_all_frames_and_the_same_sound_is_right(clip):
+    check_upscaled(enlarge(clip, "large"), clip, facts_of(str(clip)), 2, numbered=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        pytest.param(["-frames:v", "47"], "47 frames", id="a lost frame"),
+        pytest.param(["-vf", "scale=1280:720,reverse"], "not in its place", id="frames in another order"),
+        pytest.param(["-vf", "scale=1280:720,setpts=PTS*1.5", "-fps_mode", "passthrough"], "at other times", id="drift"),
+        pytest.param(["-vf", "scale=960:540"], "is 960x540", id="another size"),
+        pytest.param(["-c:a", "aac", "-b:a", "96k"], "other sound", id="sound encoded again"),
+        pytest.param(["-an"], "other sound", id="no sound"),
+    ],
+)
+def test_what_is_wrong_with_an_upscaled_video_is_seen(clip, options, complaint):
+    with pytest.raises(Failed, match=complaint):
+        check_upscaled(enlarge(clip, "wrong", *options), clip, facts_of(str(clip)), 2, numbered=True)
