@@ -53,7 +53,7 @@ def measure(path: Path, reference: Path, *, settings: Settings | None = None) ->
         logs = {name: Path(folder) / name for name in ("psnr", "ssim")}
         filters = [f"{name}=stats_file={log}" for name, log in logs.items()] + (["libvmaf"] if vmaf else [])
         # Frames are compared by their place.
-        tail = f"format=yuv420p,setpts=N,split={len(filters)}"
+        tail = f"format=yuv420p,settb=1/1,setpts=N,split={len(filters)}"
         ends = ["".join(f"[{side}{n}]" for n in range(len(filters))) for side in "ab"]
         graph = f"[0:v:0]{tail}{ends[0]};[1:v:0]{tail}{ends[1]};"
         graph += ";".join(f"[a{n}][b{n}]{name}[o{n}]" for n, name in enumerate(filters))

@@ -10,7 +10,7 @@ from include.sr_model.compare import measure, side_by_side
 from include.sr_model.stills import read_still, write_still
 from tests.conftest import Clips
 from tests.media import read_frame_numbers
-from tests.sr_model.test_upscale import probe
+from tests.sr_model.test_upscale import make, probe
 
 
 @pytest.mark.parametrize("name", ["vfr", "audio_late", "mkv"])
@@ -58,3 +58,8 @@ def test_a_worse_version_measures_worse(tmp_path: Path) -> None:
     values = measure(tmp_path / "b.png", tmp_path / "a.png")
     assert 25 < values["psnr_y"] < 45
     assert 0.5 < values["ssim"] < 1
+
+
+def test_frames_are_compared_by_their_place_and_not_by_their_time(tmp_path: Path, clip: Clips) -> None:
+    make(tmp_path / "a.mkv", "-i", str(clip("short")), "-map", "0:v", "-c", "copy", "-output_ts_offset", "3")
+    assert measure(tmp_path / "a.mkv", clip("short"))["psnr"] == 100
