@@ -8,10 +8,10 @@ RUN := $(VENV)/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status demo test test-s3 lint format bench lock clean
+.PHONY: help setup up down status demo test test-s3 lint format bench bench-transcode bench-upscale lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## install everything into .venv (and ffmpeg there, if the system has none)
 
@@ -44,8 +44,13 @@ lint: setup ## ruff, mypy, import rules
 format: setup ## let ruff rewrite
 	@ruff check --fix . ; ruff format .
 
-bench: setup ## compare with plain ffmpeg, side by side (BENCH_SECONDS=300 PRESETS="medium veryfast" VIDEO=path)
+bench: bench-transcode bench-upscale ## compare with what one would run instead, side by side (see the two below)
+
+bench-transcode: setup ## the workflow beside plain ffmpeg (BENCH_SECONDS=300 PRESETS="medium veryfast" VIDEO=path)
 	@$(RUN) -m scripts.bench $(if $(BENCH_SECONDS),--seconds $(BENCH_SECONDS)) $(if $(PRESETS),--presets $(PRESETS)) $(if $(VIDEO),--video "$(VIDEO)")
+
+bench-upscale: setup ## super-resolution beside ffmpeg's lanczos with the same encoder
+	@$(RUN) -m include.sr_model bench
 
 lock: setup ## compile requirements.txt and requirements-dev.txt from their .in files
 	@for name in requirements requirements-dev; do \
