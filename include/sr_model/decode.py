@@ -34,7 +34,7 @@ def decode_command(source: Path, task: UpscaleTask) -> Command:
     """Return the command that writes every frame of ``source``'s video stream to its standard output."""
     stream, geometry = task.stream, geometry_of(task.stream)
     # The rotation stays a tag; a size that changes midway is the scaler's work.
-    video = ffmpeg.input(f"file:{source}", **commands.input_arguments(), autorotate=0, reinit_filter=0)[str(stream.index)]
+    video = ffmpeg.input(f"file:{source}", **commands.input_arguments(), noautorotate=None, reinit_filter=0)[str(stream.index)]
     video = filters.deinterlace(video, stream)
     if task.damage_policy == "salvage" and task.pts is None:
         # Where frames are missing the one before stands in, so that the segment keeps its length.
