@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,13 @@ AWKWARD_KEYS = [
     pytest.param('quote/it\'s "x" <&>.mp4', id="quotes"),
     pytest.param("é/e\u0301.mp4", id="combining"),
 ]
+
+
+@pytest.mark.parametrize("key", AWKWARD_KEYS)
+def test_anyone_may_read_an_object_at_its_address_for_a_while(store: S3ObjectStore, bucket: str, key: str) -> None:
+    ref = store.put_bytes(bucket, key, b"some video")
+    with urllib.request.urlopen(store.address(ref, 60), timeout=30) as answer:
+        assert answer.read() == b"some video"
 
 
 @pytest.mark.parametrize("key", AWKWARD_KEYS)
