@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
 
 import ffmpeg
 
@@ -17,12 +15,10 @@ from include.ffmpeg_ops import commands, filters, runner
 from include.ffmpeg_ops.models import VideoStream
 from include.ffmpeg_ops.runner import Command, Stream
 from include.settings import Settings
-from include.sr_model.models import Siting, UpscaleTask
+from include.sr_model.models import UpscaleTask
 from include.sr_model.picture import Geometry, Picture
 
-__all__ = ["Decoder", "decode", "decode_command", "geometry_of", "siting_of"]
-
-_SITINGS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
+__all__ = ["Decoder", "decode", "decode_command", "geometry_of"]
 
 
 def geometry_of(stream: VideoStream) -> Geometry:
@@ -101,16 +97,3 @@ def decode(
     """Start decoding ``source``; its process is gone when the context is left."""
     with runner.stream(decode_command(source, task), timeout=timeout, cancelled=cancelled, settings=settings) as stream:
         yield Decoder(stream, task)
-
-
-def siting_of(source: Path, task: UpscaleTask, settings: Settings | None = None) -> Siting:
-    """Return where the source's chroma samples lie: as the task says, else as the source does, else left."""
-    if task.siting is not None:
-        return task.siting
-    options = ("-select_streams", str(task.stream.index), "-show_entries", "stream=chroma_location", "-of", "json")
-    text = runner.run(
-        Command(("ffprobe", *options, *runner.input_options(), f"file:{source}")), timeout=60, settings=settings
-    ).stdout
-    streams: list[dict[str, Any]] = json.loads(text).get("streams", [])
-    said = streams[0].get("chroma_location") if streams else None
-    return cast(Siting, said) if said in _SITINGS else "left"

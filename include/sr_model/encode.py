@@ -22,7 +22,8 @@ from include.errors import InternalError, OutputNotSupported
 from include.ffmpeg_ops import filters
 from include.ffmpeg_ops.commands import FIRST_FRAME_BONUS, LAST_FRAMES, LAST_FRAMES_BONUS
 from include.ffmpeg_ops.models import Color
-from include.sr_model.models import Siting, UpscaleTask
+from include.sr_model.description import Description
+from include.sr_model.models import UpscaleTask
 from include.sr_model.picture import Geometry, Picture
 from include.sr_model.readback import verify
 
@@ -61,7 +62,7 @@ class Encoder:
     Raises :class:`OutputNotSupported` for a container or codec that cannot be written, :class:`InternalError` for a full disk.
     """
 
-    def __init__(self, path: Path, task: UpscaleTask, geometry: Geometry, siting: Siting) -> None:
+    def __init__(self, path: Path, task: UpscaleTask, geometry: Geometry, description: Description) -> None:
         if path.suffix.lower() not in CONTAINERS:
             raise OutputNotSupported(f"{path.suffix or 'A name without a suffix'} is none of {', '.join(CONTAINERS)}.")
         self.frames = 0
@@ -79,7 +80,7 @@ class Encoder:
         try:
             self._container: Any = av.open(str(self._partial), "w", format=container, options=options)
             self._stream: Any = self._container.add_stream(
-                _ENCODERS[task.codec], rate=task.frame_rate, options=_options(task, siting)
+                _ENCODERS[task.codec], rate=task.frame_rate, options=_options(task, description)
             )
         except (av.error.FFmpegError, ValueError) as error:
             raise _failure(error) from error
@@ -185,7 +186,7 @@ def _color(task: UpscaleTask) -> Color:
     return stream.color.model_copy(update={"range": range_})
 
 
-def _options(task: UpscaleTask, siting: Siting) -> dict[str, str]:
+def _options(task: UpscaleTask, description: Description) -> dict[str, str]:
     keyint = max(1, round(GOP_SECONDS * task.frame_rate))
     options = {"crf": f"{task.crf:g}", "g": str(keyint), "threads": "0", "flags": "+cgop+bitexact"}
     if task.codec == "vp9":
@@ -193,9 +194,12 @@ def _options(task: UpscaleTask, siting: Siting) -> dict[str, str]:
         return options | {"b": "0", "deadline": "good", "cpu-used": str(speed), "row-mt": "1", "tile-columns": "2"}
     # The rate in the header must be the same in every segment.
     rate = f"fps={task.frame_rate.numerator}/{task.frame_rate.denominator}"
-    location = f"chromaloc={_SITINGS[siting]}"
+    location = f"chromaloc={_SITINGS[description.siting]}"
     if task.codec == "hevc":
-        return options | {"preset": task.preset, "x265-params": f"log-level=error:open-gop=0:{rate}:{location}:info=0"}
+        master = f":master-display={description.mastering}" if description.mastering else ""
+        light = f":max-cll={description.light}" if description.light else ""
+        params = f"log-level=error:open-gop=0:{rate}:{location}:info=0{master}{light}"
+        return options | {"preset": task.preset, "x265-params": params}
     return options | {"preset": task.preset, "x264-params": f"{rate}:{location}:stitchable=1:zones={_zones(task.frames)}"}
 
 

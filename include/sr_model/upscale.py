@@ -19,7 +19,8 @@ from include.sr_model import zoo
 from include.sr_model.backends.base import Slot, Work
 from include.sr_model.backends.select import open_session
 from include.sr_model.channel import Channel, Closed
-from include.sr_model.decode import Decoder, decode, geometry_of, siting_of
+from include.sr_model.decode import Decoder, decode, geometry_of
+from include.sr_model.description import describe
 from include.sr_model.encode import Encoder
 from include.sr_model.models import Seconds, Upscaled, UpscaleTask
 
@@ -57,12 +58,12 @@ def upscale(
     """
     settings = settings or get_settings()
     started = time.monotonic()
-    siting = siting_of(source, task, settings)
+    description = describe(source, task, settings)
     network = zoo.find(task.scale, task.model, variant)
-    work = Work(network, geometry_of(task.stream), siting, precision, CONCURRENT)
+    work = Work(network, geometry_of(task.stream), description.siting, precision, CONCURRENT)
     session = open_session(backend or settings.sr_backend, work, settings.sr_compiled_dir)
     try:
-        with Encoder(out, task, work.output, siting) as encoder:
+        with Encoder(out, task, work.output, description) as encoder:
             watch = _Watch(on_progress, cancelled, started, timeout)
             run = _Run(source, task, session.slots(SLOTS), encoder, settings)
             ready = time.monotonic()

@@ -18,6 +18,7 @@ from include.sr_model import upscale as engine
 from include.sr_model import zoo
 from include.sr_model.backends.base import Work
 from include.sr_model.backends.openvino import OpenVinoSession
+from include.sr_model.description import describe
 from include.sr_model.models import Upscaled, UpscaleTask
 from include.sr_model.picture import Geometry
 from include.sr_model.upscale import upscale
@@ -153,9 +154,12 @@ def test_rgb_is_converted_and_tagged(tmp_path: Path) -> None:
     assert probe(tmp_path / "out.mp4")["color_space"] == "smpte170m"
 
 
+MASTER = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400"
+
+
 def test_hdr_stays_hdr(tmp_path: Path) -> None:
     tags = ["-color_range", "tv", "-colorspace", "bt2020nc", "-color_primaries", "bt2020", "-color_trc", "smpte2084"]
-    params = ["-x265-params", "log-level=none:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:chromaloc=2"]
+    params = ["-x265-params", "log-level=none:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:chromaloc=2:" + MASTER]
     if "libx265" not in subprocess.run([ffmpeg(), "-encoders"], capture_output=True, text=True, check=True).stdout:
         pytest.skip("no libx265")
     try:
@@ -171,6 +175,8 @@ def test_hdr_stays_hdr(tmp_path: Path) -> None:
     assert (stream["color_space"], stream["color_primaries"], stream["color_transfer"]) == ("bt2020nc", "bt2020", "smpte2084")
     assert stream["pix_fmt"] == "yuv420p10le"
     assert stream["chroma_location"] == "topleft"
+    description = describe(tmp_path / "out.mp4", task_for(tmp_path / "out.mp4", codec="hevc"))
+    assert f"master-display={description.mastering}:max-cll={description.light}" == MASTER
 
 
 def test_the_sample_aspect_ratio_survives(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from include.sr_model.backends.base import Session, Slot, Work
 from include.sr_model.backends.tiled import TiledSession
 from include.sr_model.network import skip_kernel
 from include.sr_model.picture import Geometry, Picture
+from include.sr_model.shuffle import shuffle
 from include.sr_model.tiles import grid
 from include.sr_model.zoo import Entry
 
@@ -102,7 +103,7 @@ class PlaneUpscaler:
     def bicubic(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return ``plane [H, W]`` interpolated as the network's skip does it, not clamped."""
         given = ops.parameter([1, 1, *plane.shape], ov.Type.f32)
-        enlarged = _interpolation(given, skip_kernel(self._scale), self._scale)
+        enlarged = ops.depth_to_space(_interpolation(given, skip_kernel(self._scale)), "blocks_first", self._scale)
         compiled = _compile(ov.Model([ops.result(enlarged)], [given], "bicubic"), "fp32", 1)
         made: NDArray[np.float32] = compiled.create_infer_request().infer([np.ascontiguousarray(plane)[None, None]])[0][0, 0]
         return made
@@ -114,14 +115,13 @@ class _Slot:
         self.result = Picture(work.output)
         self._request = request
         self._given = [self.source.luma[None, None], self.source.chroma[:, None]]
-        self._made = [self.result.luma[None, None], self.result.chroma[:, None]]
         # The library computes with no 16-bit integers: more than 8 bits go through single precision.
         self._wide = work.geometry.depth > 8
-        self._inputs, self._outputs = (
-            [np.zeros(plane.shape, np.float32) for plane in planes] if self._wide else planes
-            for planes in (self._given, self._made)
-        )
-        for name, plane in zip(("luma", "chroma", "luma_out", "chroma_out"), (*self._inputs, *self._outputs), strict=True):
+        dtype = np.float32 if self._wide else np.uint8
+        self._inputs = [plane.astype(dtype, copy=False) for plane in self._given]
+        samples = work.network.scale**2
+        self._cells = [np.zeros((len(plane), *plane.shape[2:], samples), dtype) for plane in self._given]
+        for name, plane in zip(("luma", "chroma", "luma_cells", "chroma_cells"), (*self._inputs, *self._cells), strict=True):
             request.set_tensor(name, ov.Tensor(plane, shared_memory=True))
 
     def start(self) -> None:
@@ -135,9 +135,9 @@ class _Slot:
             self._request.wait()
         except RuntimeError as error:
             raise InternalError("The network could not be run.") from error
-        if self._wide:
-            for made, plane in zip(self._made, self._outputs, strict=True):
-                np.copyto(made, plane, casting="unsafe")
+        # Faster by far than the library's own, which moves single samples.
+        for cells, planes in zip(self._cells, (self.result.luma[None], self.result.chroma), strict=True):
+            shuffle(cells, planes)
 
 
 def _compile(graph: Any, precision: str, streams: int) -> Any:
@@ -170,7 +170,8 @@ def _tiled(work: Work, shape: tuple[int, int, int]) -> TiledSession:
         return made
 
     def enlarge(source: NDArray[Any], result: NDArray[Any]) -> None:
-        result[:] = planes.create_infer_request().infer([source[:, None]])[0][:, 0]
+        given = source[:, None] if work.geometry.depth == 8 else source[:, None].astype(np.float32)
+        shuffle(planes.create_infer_request().infer([given])[0], result)
 
     return TiledSession("openvino", precision, work, shape=shape, forward=forward, chroma=enlarge)
 
@@ -182,33 +183,31 @@ def _luma(work: Work, precision: str) -> tuple[Any, Any]:
     plane = ops.parameter([1, 1, geometry.height, geometry.width], _element(geometry), name="luma")
     unit = ops.divide(ops.convert(plane, "f32"), np.float32(geometry.peak))
     model.get_parameters()[0].output(0).replace(unit.output(0))
-    upscaled = model.get_results()[0].input_value(0)
-    return plane, _result(ops.multiply(upscaled, np.float32(geometry.peak)), geometry, "luma_out")
+    pixels = model.get_results()[0].input_value(0).get_node()
+    if pixels.get_type_name() != "DepthToSpace":
+        raise InternalError(f"{work.network.stem} does not end with a pixel shuffle.")
+    codes = ops.multiply(pixels.input_value(0), np.float32(geometry.peak))
+    return plane, _result(codes, geometry, "luma_cells")
 
 
 def _chroma(work: Work) -> tuple[Any, Any]:
     """Return the graph's parameter and result of both chroma planes, as a batch of two."""
     width, height = work.geometry.chroma
-    scale = work.network.scale
     planes = ops.parameter([2, 1, height, width], _element(work.geometry), name="chroma")
-    enlarged = _interpolation(ops.convert(planes, "f32"), chroma.kernel(work.siting, scale), scale)
-    # Of an odd size the last half cell was whole in the source, and is less than that enlarged.
-    width, height = work.output.chroma
-    cut = ops.slice(enlarged, [0, 0], [height, width], [1, 1], [2, 3])
-    return planes, _result(cut, work.geometry, "chroma_out")
+    cells = _interpolation(ops.convert(planes, "f32"), chroma.kernel(work.siting, work.network.scale))
+    return planes, _result(cells, work.geometry, "chroma_cells")
 
 
-def _interpolation(planes: Any, kernel: NDArray[np.float32], scale: int) -> Any:
+def _interpolation(planes: Any, kernel: NDArray[np.float32]) -> Any:
     radius = kernel.shape[2] // 2
     border = [0, 0, radius, radius]
-    padded = ops.pad(planes, border, border, "edge")
-    cells = ops.convolution(padded, kernel, [1, 1], [0, 0], [0, 0], [1, 1])
-    return ops.depth_to_space(cells, "blocks_first", scale)
+    return ops.convolution(ops.pad(planes, border, border, "edge"), kernel, [1, 1], [0, 0], [0, 0], [1, 1])
 
 
-def _result(values: Any, geometry: Geometry, name: str) -> Any:
-    code = ops.round(ops.clamp(values, 0.0, float(geometry.peak)), "half_to_even")
-    result = ops.result(ops.convert(code, _element(geometry)))
+def _result(cells: Any, geometry: Geometry, name: str) -> Any:
+    """Round ``cells [n, s², h, w]`` to code values, ``[n, h, w, s²]``."""
+    code = ops.round(ops.clamp(cells, 0.0, float(geometry.peak)), "half_to_even")
+    result = ops.result(ops.transpose(ops.convert(code, _element(geometry)), [0, 2, 3, 1]))
     result.output(0).get_tensor().set_names({name})
     return result
 
