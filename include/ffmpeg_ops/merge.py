@@ -17,6 +17,7 @@ from include.settings import get_settings
 
 __all__ = ["keepable", "lead_of", "merge"]
 
+OLDEST_TO_TURN = 7
 # Statistics that describe the packets of the source's video, and not ours.
 _STALE = ("BPS", "NUMBER_OF_BYTES", "NUMBER_OF_FRAMES", "_STATISTICS_")
 
@@ -33,6 +34,7 @@ def keepable(
 
     The video's own number is among the first. Raises :class:`InputNotSupported` where the audio cannot be kept.
     """
+    _check_turn(info, container, run_kwargs)
     streams = _document(source, run_kwargs)["streams"]
     kept = [int(stream["index"]) for stream in streams if stream.get("codec_type") in {"video", "audio"}]
     refused: list[DroppedStream] = []
@@ -55,7 +57,28 @@ def keepable(
             refused.append(DroppedStream(index=number, kind=kind, codec=codec, reason=why))
         else:
             kept.append(number)
+    covers = {int(stream["index"]) for stream in streams if _is_cover(stream)}
+    if container.muxer == "matroska":
+        # There they are attachments, which follow all tracks.
+        return tuple(sorted(kept, key=lambda number: (number in covers, number))), tuple(refused)
     return tuple(sorted(kept)), tuple(refused)
+
+
+def _is_cover(stream: Mapping[str, Any]) -> bool:
+    return bool(stream.get("disposition", {}).get("attached_pic"))
+
+
+def _check_turn(info: MediaInfo, container: Container, run_kwargs: Mapping[str, Any]) -> None:
+    video = info.video
+    if container.is_mp4 or not (video.rotation or video.flipped):
+        return
+    # ffmpeg 5 and 6 read how a Matroska file is turned, but do not write it.
+    if container.muxer == "matroska" and not video.flipped and runner.tools(run_kwargs.get("settings")).major >= OLDEST_TO_TURN:
+        return
+    raise InputNotSupported(
+        f"The video is to be turned or mirrored when it is shown, which this ffmpeg cannot write to a file of this kind "
+        f"({container.muxer}); remux the source to .mp4 or .mov."
+    )
 
 
 def _refusal(
@@ -91,9 +114,13 @@ def merge(
     document = _document(source, run_kwargs)
     streams = {int(stream["index"]): stream for stream in document["streams"]}
     lead = lead_of(info)
-    argv = ["ffmpeg", "-copyts", *runner.input_options(), "-i", f"file:{video.resolve()}"]
+    argv = ["ffmpeg", "-copyts"]
+    if info.video.rotation and not container.is_mp4:
+        argv += ["-display_rotation:v:0", str(-info.video.rotation)]
+    argv += [*runner.input_options(), "-i", f"file:{video.resolve()}"]
     argv += ["-itsoffset", str(lead), *runner.input_options(), "-i", f"file:{source.resolve()}"]
-    for place, number in enumerate(kept):
+    covers = [number for number in kept if container.muxer == "matroska" and _is_cover(streams[number])]
+    for place, number in enumerate(number for number in kept if number not in covers):
         argv += ["-map", "0:v:0" if number == info.video.index else f"1:{number}", f"-map_metadata:s:{place}", f"1:s:{number}"]
     argv += ["-c", "copy", "-map_metadata", "1", "-map_chapters", "1"]
     place = kept.index(info.video.index)
@@ -102,6 +129,8 @@ def merge(
     if container.muxer in {"matroska", "webm"}:
         for at, number in enumerate(kept):
             argv += _hidden_start(at, streams[number])
+        for number in covers:
+            argv += _attachment(source, streams[number], kept.index(number), out, run_kwargs)
     if container.is_mp4:
         argv += _mp4_options(info, document, place)
     elif container.muxer == "mpegts" and info.epoch < 1:
@@ -112,9 +141,22 @@ def merge(
     argv += [*container.options, "-f", container.muxer, f"file:{out.resolve()}"]
     rendition.run_on_ours("output", argv, run_kwargs)
     if container.is_mp4 and (info.video.rotation or info.video.flipped):
-        before = [number for number in kept[:place] if streams[number].get("codec_type") == "video"]
-        tracks = [number for number in before if not streams[number].get("disposition", {}).get("attached_pic")]
+        before = [streams[number] for number in kept[:place] if streams[number].get("codec_type") == "video"]
+        tracks = [stream for stream in before if not _is_cover(stream)]
         boxes.set_orientation(out, len(tracks), info.video.rotation, flipped=info.video.flipped)
+
+
+def _attachment(source: Path, stream: Mapping[str, Any], place: int, out: Path, run_kwargs: Mapping[str, Any]) -> list[str]:
+    """Extract a cover beside ``out`` and return the options that attach it, as a Matroska file has it."""
+    path = out.with_name(f"cover-{stream['index']}")
+    argv = ["ffmpeg", *runner.input_options(), "-i", f"file:{source.resolve()}", "-map", f"0:{stream['index']}"]
+    rendition.run_on_ours("output", [*argv, "-c", "copy", "-f", "data", f"file:{path}"], run_kwargs)
+    kind = {"mjpeg": "jpeg"}.get(str(stream["codec_name"]), str(stream["codec_name"]))
+    tags = {"mimetype": f"image/{kind}", "filename": f"cover.{kind.replace('jpeg', 'jpg')}"} | dict(stream.get("tags", {}))
+    options = ["-attach", f"file:{path.resolve()}"]
+    for name, value in tags.items():
+        options += [f"-metadata:s:{place}", f"{name}={value}"]
+    return options
 
 
 def _labels(place: int, stream: Mapping[str, Any]) -> list[str]:

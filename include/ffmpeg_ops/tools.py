@@ -18,11 +18,12 @@ OLDEST = 5
 
 @dataclass(frozen=True)
 class Tools:
-    """Programs as configured, and ffmpeg's version as it tells it (5.1.9-0+deb12u1)."""
+    """Programs as configured, and ffmpeg's version as it tells it (5.1.9-0+deb12u1) and as a number (5)."""
 
     ffmpeg: str
     ffprobe: str
     version: str
+    major: int
 
 
 def tools(settings: Settings | None = None) -> Tools:
@@ -53,8 +54,8 @@ def _tools(ffmpeg: str, ffprobe: str) -> Tools:
             raise OutputNotSupported(
                 f"{Path(program).name} is {name[1] if name else 'unknown'}; version {OLDEST}.0 or newer is needed."
             )
-        versions[program] = name[1]
-    return Tools(ffmpeg, ffprobe, versions[ffmpeg])
+        versions[program] = name[1], int(library[1]) - 52
+    return Tools(ffmpeg, ffprobe, *versions[ffmpeg])
 
 
 def _say(program: str, *arguments: str) -> str:

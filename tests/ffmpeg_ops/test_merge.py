@@ -12,6 +12,7 @@ import pytest
 from include.errors import InputNotSupported, VerificationFailed
 from include.ffmpeg_ops import fidelity, merge, probe
 from include.ffmpeg_ops.containers import container_of
+from include.ffmpeg_ops.ffprobe import Source
 from include.settings import Settings
 from tests.conftest import Clips
 from tests.ffmpeg_ops.upscaling import Job
@@ -30,7 +31,7 @@ def verify(job: Job, made: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "name",
     ["plain", "vfr", "edit_list", "audio_late", "video_late", "start_offset", "flv", "rotated_270", "flipped", "two_videos",
-     "layout_2.1", "slides"],
+     "layout_2.1", "slides", "still_first", "vp9"],
 )  # fmt: skip
 def test_the_rest_of_the_source_is_copied_and_frames_keep_their_times(name: str, clip: Clips, tmp_path: Path) -> None:
     job = Job(clip(name), tmp_path, SETTINGS)
@@ -39,6 +40,79 @@ def test_the_rest_of_the_source_is_copied_and_frames_keep_their_times(name: str,
     assert facts["frames"] == job.info.video.frames
     assert facts["copied_streams"] == len(job.kept) - 1
     assert read_frame_numbers(made) == read_frame_numbers(job.source)
+
+
+CHAPTERS = """;FFMETADATA1
+title=My film
+comment=hello
+[CHAPTER]
+TIMEBASE=1/1000
+START=0
+END=1000
+title=One
+[CHAPTER]
+TIMEBASE=1/1000
+START=1000
+END=2000
+title=Two
+"""
+SUBTITLES = "1\n00:00:00,500 --> 00:00:01,500\nHello\n"
+TAGS = ["-metadata:s:v:0", "language=fra", "-metadata:s:a:0", "language=eng", "-metadata:s:s:0", "language=deu"]
+ATTACHED = [
+    *("-attach", "{srt}", "-metadata:s:t:0", "mimetype=application/x-truetype-font", "-metadata:s:t:0", "filename=font.ttf"),
+    *("-attach", "{still}", "-metadata:s:t:1", "mimetype=image/jpeg", "-metadata:s:t:1", "filename=cover.jpg"),
+]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        (
+            ".mkv",
+            ["-map", "1", "-map_metadata", "2", "-c:s", "srt", *TAGS, "-attach", "{srt}", *FONT, "-attach", "{still}", *COVER],
+        ),
+        (".mp4", ["-map", "1", "-map", "3", "-map_metadata", "2", "-c:s", "mov_text", *TAGS, "-disposition:v:1", "attached_pic"]),
+        (".mov", ["-metadata", "com.apple.quicktime.make=Maker", "-movflags", "use_metadata_tags", "-timecode", "01:00:00:00"]),
+    ],
+    ids=["matroska", "mp4", "quicktime"],
+)
+def test_subtitles_chapters_covers_fonts_and_metadata_survive(
+    suffix: str, options: list[str], clip: Clips, tmp_path: Path
+) -> None:
+    (tmp_path / "s.srt").write_text(SUBTITLES)
+    (tmp_path / "m.txt").write_text(CHAPTERS)
+    places = {"{srt}": str(tmp_path / "s.srt"), "{still}": str(clip("still"))}
+    source = tmp_path / f"source{suffix}"
+    argv = [ffmpeg(), "-v", "error", "-i", clip("short"), "-i", tmp_path / "s.srt", "-i", tmp_path / "m.txt", "-i", clip("still")]
+    argv += ["-map", "0", "-c", "copy", *(places.get(option, option) for option in options), source]
+    subprocess.run([str(argument) for argument in argv], check=True)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    job = Job(source, folder, SETTINGS)
+    made = job.merged()
+    verify(job, made)
+    before, after = (Source(path, SETTINGS).document() for path in (source, made))
+
+    def told(document: Any) -> list[Any]:
+        found = [stream for stream in document["streams"] if stream["codec_type"] != "data"]
+        names = ("language", "title", "filename", "mimetype", "timecode")
+        return [
+            (one["codec_type"], one["disposition"]["attached_pic"], {name: one.get("tags", {}).get(name) for name in names})
+            for one in found
+        ]
+
+    assert told(after) == told(before)
+    assert [one["tags"]["title"] for one in after["chapters"]] == [one["tags"]["title"] for one in before["chapters"]]
+    kept = {"title", "comment", "com.apple.quicktime.make", "timecode"}
+    tags = [{name.lower(): value for name, value in one["format"].get("tags", {}).items()} for one in (before, after)]
+    assert {name: tags[1].get(name) for name in kept} == {name: tags[0].get(name) for name in kept}
+
+
+def test_a_turned_video_is_refused_where_its_file_could_not_tell_of_it(clip: Clips, tmp_path: Path) -> None:
+    source = clip("rotated_90")
+    info, _ = probe.probe(source, settings=SETTINGS)
+    with pytest.raises(InputNotSupported, match="turned"):
+        merge.keepable(source, info, container_of(".ts"), tmp_path, settings=SETTINGS)
 
 
 def again(*options: str) -> Callable[[Path, Path], None]:
@@ -65,7 +139,7 @@ FAST = ("-movflags", "+faststart")
         (again("-t", "4", *FAST), "frames, expected 250"),
         (again("-bsf:v", "setts=pts=PTS+512*gte(N\\,100):dts=DTS+512*gte(N\\,100)", *FAST), "too late"),
         (again("-c:a", "aac", *FAST), "packet|bit by bit"),
-        (again("-an", *FAST), "streams, expected 2"),
+        (again("-an", *FAST), "streams is 1, expected 2"),
         (late_sound, "too late"),
         (again("-aspect", "4:3", *FAST), "pixel shape"),
         (again(), "faststart"),

@@ -57,7 +57,10 @@ class Job:
         filters += f",settb={base.numerator}/{base.denominator},setpts=PTS-STARTPTS"
         argv: list[Any] = [ffmpeg(), "-v", "error", "-y", "-noautorotate", "-copyts", "-i", source, "-map", f"0:{stream}"]
         argv += ["-fps_mode", "passthrough", "-vf", filters, "-enc_time_base", f"{base.numerator}:{base.denominator}"]
-        argv += ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "50"]
+        if self.container.codec(video.bit_depth) == "vp9":
+            argv += ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"]
+        else:
+            argv += ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "50"]
         argv += ["-video_track_timescale", base.denominator, out]
         subprocess.run([str(argument) for argument in argv], check=True)
         return out
