@@ -69,7 +69,7 @@ ATTACHED = [
     [
         (
             ".mkv",
-            ["-map", "1", "-map_metadata", "2", "-c:s", "srt", *TAGS, "-attach", "{srt}", *FONT, "-attach", "{still}", *COVER],
+            ["-map", "1", "-map_metadata", "2", "-c:s", "srt", *TAGS, *ATTACHED],
         ),
         (".mp4", ["-map", "1", "-map", "3", "-map_metadata", "2", "-c:s", "mov_text", *TAGS, "-disposition:v:1", "attached_pic"]),
         (".mov", ["-metadata", "com.apple.quicktime.make=Maker", "-movflags", "use_metadata_tags", "-timecode", "01:00:00:00"]),
