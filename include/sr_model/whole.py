@@ -46,7 +46,8 @@ def upscale_file(
 ) -> Upscaled:
     """Upscale the video of ``source`` into ``out``, whose name has the source's suffix or another that can hold all.
 
-    Audio, subtitles, chapters, metadata and rotation are copied. ``on_progress`` is told frames, of how many, and frames a second.
+    Audio, subtitles, chapters, metadata and rotation are copied. ``on_progress`` is told frames, of how many, and
+    frames a second.
     Raises what probing, :func:`include.sr_model.upscale.upscale`, merging and verification raise.
     """
     settings = settings or get_settings()
