@@ -161,6 +161,20 @@ def test_a_training_learns_stops_resumes_and_ships(tmp_path: Path) -> None:
         assert report["clean"]["int8"] == pytest.approx(report["clean"]["float32"], abs=0.3)
 
 
+def test_a_steady_network_answers_small_changes_more_as_interpolation_does(tmp_path: Path) -> None:
+    large = scene()
+    pairs = cut([(reduced(large, 2), large)], 24, 2.0, np.random.default_rng(0))
+    luma = pairs.small[:8].float() / 255
+    change = torch.randn(luma.shape, generator=torch.Generator().manual_seed(0)) / 255
+    answers = []
+    for name, steady in (("plain", 0.0), ("steady", 3.0)):
+        (tmp_path / name).mkdir()
+        model = train(small_recipe(steady=steady), pairs, [], tmp_path / name, tmp_path / name / "log.jsonl", steps=60)
+        with torch.no_grad():
+            answers.append(float((model(luma + change) - model(luma) - model.interpolated(change)).abs().mean()))
+    assert answers[1] < 0.9 * answers[0]
+
+
 def test_a_network_that_does_not_beat_lanczos_is_not_shipped(tmp_path: Path) -> None:
     pictures = [(reduced(scene(), 2), scene())]
     pairs = cut(pictures, 24, 0.5, np.random.default_rng(0))

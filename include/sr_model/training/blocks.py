@@ -75,20 +75,24 @@ class Trainee(nn.Module):  # type: ignore[misc]
         planes = luma
         for block in self.blocks[:-1]:
             planes = functional.leaky_relu(block(planes), self.spec.slope, inplace=True)
-        cells = self.blocks[-1](planes).float() + self._interpolated(luma)
+        cells = self.blocks[-1](planes).float() + self._skip(luma)
         return functional.pixel_shuffle(cells, self.spec.scale)
 
-    def _interpolated(self, luma: Any) -> Any:
+    def _skip(self, luma: Any) -> Any:
         # In bfloat16 the skip alone would be half a code value off, which is what a trained network is judged by.
         with torch.autocast(luma.device.type, enabled=False):
             return functional.conv2d(functional.pad(luma, (SKIP_RADIUS,) * 4, mode="replicate"), self.skip)
+
+    def interpolated(self, luma: Any) -> Any:
+        """Return ``luma`` enlarged by the skip alone."""
+        return functional.pixel_shuffle(self._skip(luma), self.spec.scale)
 
     def expanded(self, luma: Any) -> Any:
         """As :meth:`forward`, each branch computed for itself; only to prove that collapsing changes nothing."""
         planes = luma
         for block in self.blocks[:-1]:
             planes = functional.leaky_relu(block.expanded(planes), self.spec.slope)
-        cells = self.blocks[-1].expanded(planes) + self._interpolated(luma)
+        cells = self.blocks[-1].expanded(planes) + self._skip(luma)
         return functional.pixel_shuffle(cells, self.spec.scale)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]

@@ -32,6 +32,8 @@ SQUARED_SHARE = 0.15
 FALL_SHARE = 0.5
 """Part of the training, at its end, in which the rate falls."""
 AVERAGE = 0.999
+STEADY_DEVIATION = 1.0
+"""Standard deviation, in code values, of the small changes that a steady network answers as interpolation does."""
 REPORTS = 40
 """Log lines of a training."""
 
@@ -110,10 +112,19 @@ class _Training:
             group["lr"] = self.recipe.rate * _rate(progress)
         small, large = batch(pairs, self.recipe.batch, self.recipe.side, self.generator)
         last_part = progress >= 1 - SQUARED_SHARE
+        count, steady = len(small), self.recipe.steady
+        if steady:
+            change = torch.randn(small.shape, generator=self.generator) * (STEADY_DEVIATION / 255)
+            small = torch.cat([small, small + change.to(small.device)])
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda" and not last_part):
-            difference = self.model(small.to(memory_format=torch.channels_last)).float() - large
+            made = self.model(small.to(memory_format=torch.channels_last)).float()
+        difference = made[:count] - large
         # Published tables count squared errors; L1 gets near them faster, the last part goes the rest of the way.
-        loss = difference.square().mean() * 10 if last_part else difference.abs().mean()
+        loss = difference.square().mean() * 10 if last_part and not steady else difference.abs().mean()
+        if steady:
+            with torch.no_grad():
+                plain = self.model.interpolated(small[count:] - small[:count])
+            loss = loss + steady * (made[count:] - made[:count] - plain).abs().mean()
         self.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0, foreach=True)
@@ -160,7 +171,7 @@ def train(
             continue
         due = done + 1 / REPORTS
         training.seconds = time.monotonic() - began
-        quality = mean_psnr(held_out, upscaler(training.average, device))
+        quality = mean_psnr(held_out, upscaler(training.average, device)) if held_out else 0.0
         line = json.dumps(
             {"step": training.step, "seconds": round(training.seconds), "loss": round(float(loss), 6), "psnr": round(quality, 3)}
         )
