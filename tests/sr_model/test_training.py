@@ -14,7 +14,7 @@ pytest.importorskip("onnx")
 from include.sr_model.network import Spec, run  # noqa: E402
 from include.sr_model.training.blocks import Block, Trainee  # noqa: E402
 from include.sr_model.training.compress import through_h264  # noqa: E402
-from include.sr_model.training.degrade import Degradation, draw, pan, reduced, small_video  # noqa: E402
+from include.sr_model.training.degrade import Degradation, draw, pan, reduced, small_video, softened  # noqa: E402
 from include.sr_model.training.export import Range, quantise_weight  # noqa: E402
 from include.sr_model.training.measure import interpolated, mean_psnr, psnr  # noqa: E402
 from include.sr_model.training.patches import batch, cut  # noqa: E402
@@ -104,6 +104,16 @@ def test_blur_and_noise_show() -> None:
     )
     assert psnr(noisy, plain, 2) < 40
     assert np.abs(np.diff(blurred.astype(float))).mean() < np.abs(np.diff(plain.astype(float))).mean()
+
+
+def test_softening_spreads_a_line_evenly_and_keeps_its_light() -> None:
+    line = np.full((32, 32), 100, np.uint8)
+    line[:, 16] = 200
+    soft = softened([line], 1.0)[0].astype(int)
+    assert soft[16, 13:16].tolist() == soft[16, 19:16:-1].tolist()
+    assert soft[16].sum() == pytest.approx(int(line[16].sum()), abs=4)
+    assert soft[16, 16] < 150 < 200
+    assert softened([line], 0.0)[0] is line
 
 
 def test_drawn_degradations_stay_in_their_bounds() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from include.sr_model.training.degrade import Degradation, draw, pan, reduced, small_video
+from include.sr_model.training.degrade import Degradation, draw, pan, reduced, small_video, softened
 from include.sr_model.training.material import clips, coded, frames, hold_out, photo, photos, sharp
 from include.sr_model.training.patches import Pairs, cut
 from include.sr_model.training.resize import resize
@@ -54,17 +54,20 @@ def clean_pictures(paths: Sequence[Path], scale: int) -> Iterator[Picture]:
             yield reduced(large, scale), large
 
 
-def _runs(path: Path, height: int, width: int, count: int) -> Iterator[list[Plane]]:
+def _runs(path: Path, height: int, width: int, count: int, reductions: Sequence[float]) -> Iterator[list[Plane]]:
     planes = frames(path)
-    every = 40
+    every, number = 40, 0
     while run := list(islice(planes, RUN)):
         if len(run) < RUN:
             return
-        factor = max(1.5, min(run[0].shape[0] / height, run[0].shape[1] / width))
-        rows, columns = (int(side / factor) // 8 * 8 for side in run[0].shape)
-        yield [coded(resize(plane, rows, columns))[:height, :width] for plane in run]
-        count -= 1
-        if not count or not list(islice(planes, every)):
+        reduction = reductions[number % len(reductions)]
+        rows, columns = (int(side / reduction) // 8 * 8 for side in run[0].shape)
+        top, left = max(0, rows - height) // 2, max(0, columns - width) // 2
+        # Not resized at all where it is taken as it is: a reduction by a hair would blur it.
+        fitted = (plane[:rows, :columns] if reduction == 1 else coded(resize(plane, rows, columns)) for plane in run)
+        yield [plane[top : top + height, left : left + width] for plane in fitted]
+        number += 1
+        if number == count or not list(islice(planes, every)):
             return
 
 
@@ -84,10 +87,12 @@ def video_pictures(
             for number in range(count):
                 yield pan(smaller if number % 2 else plane, height, width, RUN, rng)
         for path in moving:
-            yield from _runs(path, height, width, 2 * count)
+            yield from _runs(path, height, width, 2 * count, (1.0, 1.5))
 
-    for large in runs():
-        small = small_video(large, scale, how or draw(rng), rng)
+    for sharpest in runs():
+        chosen = how or draw(rng)
+        large = softened(sharpest, chosen.softness)
+        small = small_video(large, scale, chosen, rng)
         yield from ((small[number], large[number]) for number in KEPT)
 
 

@@ -17,7 +17,7 @@ from include.sr_model.training.compress import through_h264
 from include.sr_model.training.material import coded
 from include.sr_model.training.resize import resize
 
-__all__ = ["Degradation", "draw", "pan", "reduced", "small_video"]
+__all__ = ["Degradation", "draw", "pan", "reduced", "small_video", "softened"]
 
 Plane = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
@@ -27,9 +27,11 @@ FloatArray = NDArray[np.float32]
 class Degradation:
     """What happens to one run of pictures."""
 
+    softness: float = 0.0
+    """Standard deviation, in samples, of a Gaussian over the large picture itself: not every camera is sharp to the pixel."""
     kernel: str = "bicubic"
     blur: float = 0.0
-    """Standard deviation of a Gaussian in samples of the large picture."""
+    """Standard deviation of a Gaussian before the reduction, in samples of the large picture."""
     noise: float = 0.0
     """Standard deviation in code values of the small picture."""
     crf: float = 23.0
@@ -40,7 +42,8 @@ def draw(rng: np.random.Generator) -> Degradation:
     """Return a degradation as users' videos have them: CRF 18 to 32, and now and then a nearly lossless one."""
     return Degradation(
         kernel=str(rng.choice(["bicubic", "bicubic", "sharp", "bilinear", "area", "lanczos"])),
-        blur=float(rng.uniform(0.3, 0.9)) if rng.random() < 0.25 else 0.0,
+        softness=float(rng.uniform(0.4, 1.4)) if rng.random() < 0.3 else 0.0,
+        blur=float(rng.uniform(0.3, 0.7)) if rng.random() < 0.1 else 0.0,
         noise=float(rng.uniform(0.5, 3.0)) if rng.random() < 0.25 else 0.0,
         crf=float(rng.uniform(18, 32)) if rng.random() < 0.9 else float(rng.uniform(10, 18)),
         preset=str(rng.choice(["veryfast", "fast", "medium"])),
@@ -53,12 +56,18 @@ def reduced(plane: Plane, scale: int, kernel: str = "bicubic") -> Plane:
 
 
 def _blurred(plane: FloatArray, deviation: float) -> FloatArray:
-    taps = np.exp(-0.5 * (np.arange(-3, 4) / deviation) ** 2)
+    taps = np.exp(-0.5 * (np.arange(-4, 5) / deviation) ** 2).astype(np.float32)
     taps /= taps.sum()
-    for axis in (0, 1):
-        padded = np.pad(plane, [(3, 3) if side == axis else (0, 0) for side in (0, 1)], mode="edge")
-        plane = np.apply_along_axis(np.convolve, axis, padded, taps, "valid")
-    return plane.astype(np.float32)
+    for _ in range(2):
+        padded, height = np.pad(plane, ((4, 4), (0, 0)), mode="edge"), plane.shape[0]
+        rows = sum((tap * padded[first : first + height] for first, tap in enumerate(taps)), np.float32(0))
+        plane = np.asarray(rows, np.float32).T
+    return plane
+
+
+def softened(planes: Sequence[Plane], deviation: float) -> list[Plane]:
+    """Return the pictures as a less sharp camera would have made them."""
+    return [coded(_blurred(plane.astype(np.float32), deviation)) for plane in planes] if deviation else list(planes)
 
 
 def small_video(planes: Sequence[Plane], scale: int, how: Degradation, rng: np.random.Generator) -> list[Plane]:
@@ -74,12 +83,14 @@ def small_video(planes: Sequence[Plane], scale: int, how: Degradation, rng: np.r
 
 
 def pan(picture: Plane, height: int, width: int, count: int, rng: np.random.Generator) -> list[Plane]:
-    """Return ``count`` pictures of a camera that moves over ``picture`` and zooms, each reduced by 1.5 or more and so sharp.
+    """Return ``count`` pictures of a camera that moves over ``picture`` and zooms, reduced by 1.5 or more and so mostly sharp.
 
-    A window of the picture is resized anew for every frame, so motion falls between samples as in life. Every sixth is still.
+    A window of the picture is resized anew for every frame, so motion falls between samples as in life. Every sixth is still,
+    every fourth is taken nearly as it is, as soft as it may be.
     """
     room = min(picture.shape[0] / height, picture.shape[1] / width)
-    zoom = float(rng.uniform(1.5, max(1.5, min(room * 0.8, 3.0))))
+    least = 0.9 if rng.random() < 1 / 4 else 1.5
+    zoom = float(rng.uniform(least, max(least, min(room * 0.8, 2 * least))))
     still = rng.random() < 1 / 6
     growth = float(rng.normal(0, 0.005)) if not still and rng.random() < 1 / 3 else 0.0
     speed = np.zeros(2) if still else rng.normal(0, 2.0, 2) * zoom
@@ -87,7 +98,7 @@ def pan(picture: Plane, height: int, width: int, count: int, rng: np.random.Gene
     centre = rng.uniform(0.25, 0.75, 2) * most
     frames = []
     for number in range(count):
-        factor = np.clip(zoom * (1 + growth) ** number, 1.5, room)
+        factor = np.clip(zoom * (1 + growth) ** number, least, room)
         size = np.floor(np.array([height, width]) * factor).astype(int)
         corner = np.clip(np.rint(centre + speed * number - size / 2), 0, picture.shape - size).astype(int)
         window = picture[corner[0] : corner[0] + size[0], corner[1] : corner[1] + size[1]]
