@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ffmpeg
 
@@ -15,6 +16,7 @@ from include.ffmpeg_ops import commands, filters, runner
 from include.ffmpeg_ops.models import VideoStream
 from include.ffmpeg_ops.runner import Command, Stream
 from include.settings import Settings
+from include.sr_model.description import whole_chroma
 from include.sr_model.models import UpscaleTask
 from include.sr_model.picture import Geometry, Picture
 
@@ -37,9 +39,18 @@ def decode_command(source: Path, task: UpscaleTask) -> Command:
         rate = f"{task.frame_rate.numerator}/{task.frame_rate.denominator}"
         video = video.filter("setpts", f"PTS-({stream.start_pts})").filter("fps", fps=rate, start_time=0, round="near")
         video = video.filter("tpad", stop=-1, stop_mode="clone").filter("trim", end_frame=task.frames)
-    video = filters.planar(video, stream, geometry.pix_fmt)
+    video = _halve_chroma(video, stream, geometry.pix_fmt)
     output = ffmpeg.output(video, "pipe:1", f="rawvideo", fps_mode="passthrough", map_metadata="-1")
     return Command(("ffmpeg", "-copyts", "-max_error_rate", "1", *ffmpeg.get_args(output)), frames=task.frames)
+
+
+def _halve_chroma(video: Any, stream: VideoStream, pix_fmt: str) -> Any:
+    if not whole_chroma(stream):
+        return filters.planar(video, stream, pix_fmt)
+    # Left to itself the scaler puts halved chroma amid two samples of luma; the usual place is beside the left one.
+    whole = filters.planar(video, stream, pix_fmt.replace("420", "444"))
+    range_ = "tv" if filters.is_rgb(stream) else stream.color.range or ("pc" if stream.pix_fmt.startswith("yuvj") else "tv")
+    return whole.filter("scale", flags="bicubic", in_range=range_, out_range=range_, out_h_chr_pos=0).filter("format", pix_fmt)
 
 
 class Decoder:

@@ -9,12 +9,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from include.ffmpeg_ops import runner
+from include.ffmpeg_ops import filters, runner
+from include.ffmpeg_ops.models import VideoStream
 from include.ffmpeg_ops.runner import Command
 from include.settings import Settings
 from include.sr_model.models import Siting, UpscaleTask
 
-__all__ = ["Description", "describe"]
+__all__ = ["Description", "describe", "whole_chroma"]
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,16 @@ class Description:
     light: str | None = None
 
 
+def whole_chroma(stream: VideoStream) -> bool:
+    """Tell whether pictures have chroma (or RGB) for every sample of luma; halved by the decoder it has the siting ``left``."""
+    return "444" in stream.pix_fmt or filters.is_rgb(stream)
+
+
 def describe(source: Path, task: UpscaleTask, settings: Settings | None = None) -> Description:
     """Return what the first picture of ``source`` says; the task's own siting, where it has one, comes first."""
-    if task.siting is not None and not task.stream.color.hdr:
-        return Description(task.siting)
+    siting: Siting | None = "left" if whole_chroma(task.stream) else task.siting
+    if siting is not None and not task.stream.color.hdr:
+        return Description(siting)
     options = (
         "-select_streams",
         str(task.stream.index),
@@ -43,7 +50,7 @@ def describe(source: Path, task: UpscaleTask, settings: Settings | None = None) 
     argv = ("ffprobe", *options, *runner.input_options(), f"file:{source}")
     document: dict[str, Any] = json.loads(runner.run(Command(argv), timeout=60, settings=settings).stdout)
     frame, stream = ([*document.get(part, ()), {}][0] for part in ("frames", "streams"))
-    said = task.siting or frame.get("chroma_location") or stream.get("chroma_location")
+    said = siting or frame.get("chroma_location") or stream.get("chroma_location")
     data = {item.get("side_data_type"): item for item in frame.get("side_data_list", [])}
     return Description(
         cast(Siting, said) if said in get_args(Siting) else "left",

@@ -181,7 +181,8 @@ def _describe(context: Any, task: UpscaleTask, geometry: Geometry) -> None:
 def _color(task: UpscaleTask) -> Color:
     stream = task.stream
     if filters.is_rgb(stream):
-        return filters.output_color(stream)
+        hdr = {"range": "tv", "matrix": "bt2020nc"}
+        return stream.color.model_copy(update=hdr) if stream.color.hdr else filters.output_color(stream)
     range_ = stream.color.range or ("pc" if stream.pix_fmt.startswith("yuvj") else None)
     return stream.color.model_copy(update={"range": range_})
 

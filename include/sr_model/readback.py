@@ -24,7 +24,7 @@ def verify(path: Path, task: UpscaleTask, geometry: Geometry) -> None:
             size, time_base = (video.width, video.height), Fraction(video.time_base)
             packets = sorted((packet.pts, packet.is_keyframe) for packet in container.demux(video) if packet.pts is not None)
     except (av.error.FFmpegError, IndexError) as error:
-        raise VerificationFailed(f"The upscaled video cannot be read back: {error}.") from error
+        raise VerificationFailed(f"The upscaled video cannot be read back: {getattr(error, 'strerror', error)}.") from error
     if size != (geometry.width, geometry.height):
         raise VerificationFailed(f"The upscaled video is {size[0]}x{size[1]}, expected {geometry.width}x{geometry.height}.")
     if len(packets) != task.frames:

@@ -12,7 +12,15 @@ import numpy as np
 import psutil
 import pytest
 
-from include.errors import Cancelled, InternalError, InvalidInputData, MediaError, OutputNotSupported, TimedOut
+from include.errors import (
+    Cancelled,
+    InternalError,
+    InvalidInputData,
+    MediaError,
+    OutputNotSupported,
+    TimedOut,
+    VerificationFailed,
+)
 from include.settings import Settings
 from include.sr_model import upscale as engine
 from include.sr_model import zoo
@@ -21,6 +29,7 @@ from include.sr_model.backends.openvino import OpenVinoSession
 from include.sr_model.description import describe
 from include.sr_model.models import Upscaled, UpscaleTask
 from include.sr_model.picture import Geometry
+from include.sr_model.readback import verify
 from include.sr_model.upscale import upscale
 from tests.conftest import Clips
 from tests.media import ffmpeg, ffprobe, read_frame_numbers
@@ -106,6 +115,15 @@ def test_every_layout_becomes_420_of_its_depth(tmp_path: Path, pix_fmt: str, exp
     assert stream["codec_tag_string"] == ("hvc1" if "10" in expected else "avc1")
 
 
+def test_hdr_of_rgb_stays_hdr(tmp_path: Path) -> None:
+    tags = ["-color_primaries", "bt2020", "-color_trc", "smpte2084"]
+    named = ["-vf", "format=gbrp10le,setparams=color_primaries=bt2020:color_trc=smpte2084"]
+    source = make(tmp_path / "in.mkv", *moving(), *named, "-c:v", "ffv1", *tags)
+    run(source, tmp_path / "out.mp4")
+    stream = probe(tmp_path / "out.mp4")
+    assert (stream["color_space"], stream["color_primaries"], stream["color_transfer"]) == ("bt2020nc", "bt2020", "smpte2084")
+
+
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 33])
 def test_few_frames_of_hevc_have_times_of_decoding(tmp_path: Path, frames: int) -> None:
     source = make(tmp_path / "in.mkv", *moving("64x36", frames), "-pix_fmt", "yuv420p10le", "-c:v", "ffv1")
@@ -152,6 +170,28 @@ def test_rgb_is_converted_and_tagged(tmp_path: Path) -> None:
         (81, 90, 240), abs=1
     )
     assert probe(tmp_path / "out.mp4")["color_space"] == "smpte170m"
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "graph"),
+    [
+        pytest.param("yuv444p", "geq=lum=128:cb=128:cr='28+3*X'", id="444"),
+        pytest.param("yuv444p10le", "geq=lum=512:cb=512:cr='4*(28+3*X)'", id="444-10-bit"),
+        pytest.param("gbrp", "geq=r='28+3*X':g=90:b=90", id="rgb"),
+    ],
+)
+def test_chroma_of_full_resolution_stays_where_it_was(tmp_path: Path, pix_fmt: str, graph: str) -> None:
+    made = ["-f", "lavfi", "-i", f"nullsrc=s=64x32:r=25,format={pix_fmt},{graph}", "-frames:v", "1", "-c:v", "ffv1"]
+    source = make(tmp_path / "in.mkv", *made)
+    run(source, tmp_path / "out.mp4", crf=0)
+    assert probe(tmp_path / "out.mp4")["chroma_location"] == "left"
+    red = pictures(tmp_path / "out.mp4", Geometry(128, 64, 10 if "10" in pix_fmt else 8))[0].chroma[1][16, 10:-10].astype(float)
+    slope = (red[-1] - red[0]) / (len(red) - 1)
+    given = {"yuv444p": (28, 3), "yuv444p10le": (112, 12), "gbrp": (128 - 62 * 0.4392, 3 * 0.4392)}[pix_fmt]
+    assert slope == pytest.approx(given[1], rel=0.02)
+    # Column c of chroma lies on column 2c of luma, which is at (2c + 0.5) / 2 - 0.5 in the source.
+    places = np.arange(10, 10 + len(red)) - 0.25
+    assert np.mean(red - given[0] - given[1] * places) == pytest.approx(0, abs=given[1] / 8)
 
 
 MASTER = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400"
@@ -366,6 +406,13 @@ def test_an_output_that_cannot_be_written_is_told(
 ) -> None:
     with pytest.raises(error) as caught:
         upscale(clip("short"), task_for(clip("short"), **changes), tmp_path / name)
+    assert str(tmp_path) not in caught.value.message
+
+
+def test_a_file_that_cannot_be_read_back_is_told_without_its_path(tmp_path: Path, clip: Clips) -> None:
+    (tmp_path / "out.mp4").write_bytes(b"no video" * 100)
+    with pytest.raises(VerificationFailed) as caught:
+        verify(tmp_path / "out.mp4", task_for(clip("short")), Geometry(256, 144))
     assert str(tmp_path) not in caught.value.message
 
 
