@@ -83,8 +83,7 @@ _PAIR = "[0:v:0]setsar=1,format=yuv444p[a0];[1:v:0]setsar=1,format=yuv444p[b0];[
 def _input(path: Path, folder: str) -> list[str]:
     if path.suffix.lower() in SUFFIXES:
         # Not every ffmpeg can read or write PNG.
-        _, name = tempfile.mkstemp(".nut", dir=folder)
-        path = write_raw(read_still(path), Path(name))
+        path = write_raw(read_still(path), Path(folder) / f"{len(list(Path(folder).iterdir()))}.nut")
     return [*runner.input_options(), "-i", f"file:{path.resolve()}"]
 
 

@@ -6,6 +6,7 @@ stays grey, 16 bits stay 16, and a photograph's orientation is applied, since PN
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,17 @@ from numpy.typing import NDArray
 from include.errors import InvalidInputData, OutputNotSupported
 from include.sr_model import zoo
 from include.sr_model.backends.openvino import PlaneUpscaler
+from include.sr_model.exif import orientation, upright
 
 __all__ = ["SUFFIXES", "read_still", "upscale_still", "write_raw", "write_still"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+MAX_PIXELS = 250 * 10**6
+"""A small file may hold a picture of any size."""
+_LIMITS = {"max_pixels": str(MAX_PIXELS)}
+
+# How files begin, and who reads them. NUT is what our own pictures are written to.
+_KINDS = {b"\x89PNG": "png_pipe", b"\xff\xd8": "jpeg_pipe", b"nut/": "nut"}
 
 # ITU-T T.871: Y, Cb, Cr of R, G, B, full range.
 _TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168735892, -0.331264108, 0.5], [0.5, -0.418687589, -0.081312411]], np.float32)
@@ -30,13 +38,21 @@ _TO_RGB = np.linalg.inv(_TO_YCC.astype(np.float64)).astype(np.float32)
 def read_still(path: Path) -> NDArray[Any]:
     """Return the picture as ``[H, W, channels]``: 1 grey, 3 RGB, 4 RGBA; uint8, or uint16 where it has more than 8 bits.
 
-    Raises :class:`InvalidInputData` for what is no picture.
+    Raises :class:`InvalidInputData` for what is no picture, and for one of more than :data:`MAX_PIXELS`.
     """
     try:
-        with av.open(str(path)) as container:
+        data = path.read_bytes()
+        kind = next((name for start, name in _KINDS.items() if data.startswith(start)), None)
+        # The library would open playlists and videos, too, whatever the file is called.
+        opened: Any = av.open  # whose types know one list of options alone
+        with opened(io.BytesIO(data), format=kind or "png_pipe", stream_options=[dict(_LIMITS)]) as container:
+            container.streams.video[0].codec_context.options = dict(_LIMITS)
             frame = next(container.decode(video=0))
+    except OSError as error:
+        raise InvalidInputData(f"{path.name} cannot be opened: {error.strerror}.") from error
     except (av.error.FFmpegError, StopIteration, IndexError) as error:
-        raise InvalidInputData(f"{path.name} is no picture that can be read.") from error
+        message = f"{path.name} is no picture that can be read, or one of more than {MAX_PIXELS // 10**6} million pixels."
+        raise InvalidInputData(message) from error
     components = frame.format.components
     deep = max(component.bits for component in components) > 8
     # A palette may hold transparency, too.
@@ -48,8 +64,7 @@ def read_still(path: Path) -> NDArray[Any]:
         picture = frame.to_ndarray(format=("rgba64le" if deep else "rgba") if alpha else ("rgb48le" if deep else "rgb24"))
     if alpha and bool(np.all(picture[..., 3] == _peak(picture))):
         picture = picture[..., :3]
-    turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(picture, turns))
+    return np.ascontiguousarray(upright(picture, orientation(data)))
 
 
 def write_still(picture: NDArray[Any], path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,13 @@ import numpy as np
 import pytest
 
 from include.errors import InvalidInputData, OutputNotSupported
-from include.sr_model import zoo
+from include.sr_model import stills, zoo
 from include.sr_model.backends import openvino
 from include.sr_model.backends.openvino import PlaneUpscaler
 from include.sr_model.network import run
 from include.sr_model.stills import read_still, upscale_picture, upscale_still, write_still
+from tests.conftest import Clips
+from tests.sr_model.test_upscale import make
 
 
 def picture(channels: int, dtype: Any = np.uint8, size: tuple[int, int] = (21, 33)) -> np.ndarray[Any, Any]:
@@ -66,6 +69,62 @@ def test_large_stills_are_tiled_without_seams(monkeypatch: pytest.MonkeyPatch) -
     whole = upscale_picture(original, planes)
     monkeypatch.setattr(openvino, "TILE", (32, 40))
     assert np.abs(upscale_picture(original, planes).astype(int) - whole).max() <= 1
+
+
+EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHHI", 0x0112, 3, 1, 0, 0, 0)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_is_turned_and_mirrored_as_it_says(tmp_path: Path, orientation: int) -> None:
+    corners = np.zeros((16, 24), np.uint8)
+    corners[:8, :8], corners[8:, :8] = 100, 200
+    write_still(corners[..., None], tmp_path / "a.png")
+    make(tmp_path / "a.jpg", "-i", str(tmp_path / "a.png"), "-q:v", "1")
+    data = (tmp_path / "a.jpg").read_bytes()
+    exif = EXIF[:24] + bytes([0, orientation]) + EXIF[26:]
+    segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    (tmp_path / "a.jpg").write_bytes(data[:2] + segment + data[2:])
+    wanted = {
+        1: corners,
+        2: corners[:, ::-1],
+        3: corners[::-1, ::-1],
+        4: corners[::-1],
+        5: corners.T,
+        6: np.rot90(corners, -1),
+        7: corners[::-1, ::-1].T,
+        8: np.rot90(corners),
+    }[orientation]
+    seen = read_still(tmp_path / "a.jpg")[..., 0]
+    assert seen.shape == wanted.shape
+    assert np.abs(seen.astype(int) - wanted).mean() < 5
+
+
+@pytest.mark.parametrize("kind", ["list", "video"])
+def test_what_only_is_named_as_a_picture_is_not_opened(tmp_path: Path, clip: Clips, kind: str) -> None:
+    (tmp_path / "v.mp4").write_bytes(clip("short").read_bytes())
+    text = b"ffconcat version 1.0\nfile v.mp4\n"
+    (tmp_path / "a.png").write_bytes(text if kind == "list" else clip("short").read_bytes())
+    with pytest.raises(InvalidInputData):
+        read_still(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", ["a%d.png", "a:b.png", "-.png"])
+def test_a_name_is_a_name_and_nothing_else(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_still(picture(3), Path(name))
+    assert read_still(Path(name)).shape == (21, 33, 3)
+
+
+def test_a_picture_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_still(picture(3), tmp_path / "a.png")
+    monkeypatch.setattr(stills, "_LIMITS", {"max_pixels": "600"})
+    with pytest.raises(InvalidInputData, match="million pixels"):
+        read_still(tmp_path / "a.png")
+
+
+def test_a_still_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputData, match="No such file"):
+        read_still(tmp_path / "a.png")
 
 
 def test_text_is_no_picture(tmp_path: Path) -> None:
