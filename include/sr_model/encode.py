@@ -78,6 +78,8 @@ class Encoder:
         if container in ("mp4", "mov"):
             options["video_track_timescale"] = str(task.timescale)
         try:
+            if geometry.pix_fmt not in {item.name for item in av.Codec(_ENCODERS[task.codec], "w").video_formats or ()}:
+                raise OutputNotSupported(f"The encoder {_ENCODERS[task.codec]} takes no video of {geometry.depth} bits here.")
             self._container: Any = av.open(str(self._partial), "w", format=container, options=options)
             self._stream: Any = self._container.add_stream(
                 _ENCODERS[task.codec], rate=task.frame_rate, options=_options(task, description)

@@ -22,8 +22,8 @@ from include.errors import (
     VerificationFailed,
 )
 from include.settings import Settings
+from include.sr_model import encode, zoo
 from include.sr_model import upscale as engine
-from include.sr_model import zoo
 from include.sr_model.backends.base import Work
 from include.sr_model.backends.openvino import OpenVinoSession
 from include.sr_model.description import describe
@@ -414,6 +414,13 @@ def test_a_file_that_cannot_be_read_back_is_told_without_its_path(tmp_path: Path
     with pytest.raises(VerificationFailed) as caught:
         verify(tmp_path / "out.mp4", task_for(clip("short")), Geometry(256, 144))
     assert str(tmp_path) not in caught.value.message
+
+
+def test_an_encoder_without_ten_bits_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(encode._ENCODERS, "vp9", "mpeg4")
+    source = make(tmp_path / "in.mkv", *moving(), "-pix_fmt", "yuv420p10le", "-c:v", "ffv1")
+    with pytest.raises(OutputNotSupported, match="10 bits"):
+        run(source, tmp_path / "out.webm", codec="vp9")
 
 
 def test_a_file_that_was_there_is_replaced_only_by_a_complete_one(tmp_path: Path, clip: Clips) -> None:
