@@ -14,13 +14,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from include.errors import MediaError
-from include.settings import get_settings
+from include.settings import Settings, get_settings
 from include.sr_model.backends.select import BACKENDS
 from include.sr_model.zoo import MODELS, VARIANTS, find
 
 BAR = 30
+PRESETS = get_args(Settings.model_fields["sr_preset"].annotation)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
     except MediaError as error:
         print(f"{error.code}: {error.message}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.strerror or error}: {error.filename or 'the output'}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted; nothing was written.", file=sys.stderr)
@@ -47,8 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     _network_options(upscale)
     upscale.add_argument("--variant", choices=VARIANTS, default="video", help="clean: for sources that were never compressed")
     upscale.add_argument("--backend", choices=("auto", *BACKENDS), default=get_settings().sr_backend)
-    upscale.add_argument("--crf", type=float, default=get_settings().sr_crf)
-    upscale.add_argument("--preset", default=get_settings().sr_preset)
+    upscale.add_argument("--crf", type=_crf, default=get_settings().sr_crf)
+    upscale.add_argument("--preset", choices=PRESETS, default=get_settings().sr_preset)
     upscale.set_defaults(run=_upscale)
 
     compare = commands.add_parser("compare", help="put two versions side by side, and measure both against a reference")
@@ -61,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure networks, backends and the whole way on this machine")
     bench.add_argument("clip", type=Path, nargs="?", help="default: twelve seconds of 640x360, made now")
     _network_options(bench)
-    bench.add_argument("--preset", default=get_settings().sr_preset)
+    bench.add_argument("--preset", choices=PRESETS, default=get_settings().sr_preset)
     bench.add_argument("--runs", type=int, default=3, help="the best of so many counts")
     bench.set_defaults(run=_bench)
 
@@ -75,6 +80,13 @@ def _parser() -> argparse.ArgumentParser:
 def _network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", type=int, choices=(2, 4), default=2)
     parser.add_argument("--model", choices=MODELS, default=get_settings().sr_model)
+
+
+def _crf(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 51:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 51")
+    return value
 
 
 def _upscale(options: argparse.Namespace) -> None:

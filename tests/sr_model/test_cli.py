@@ -41,6 +41,29 @@ def test_a_failure_is_one_line_on_standard_error(tmp_path: Path, capsys: pytest.
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
+@pytest.mark.parametrize(
+    ("source", "out"),
+    [("no.mp4", "out.mp4"), ("no.png", "out.png"), ("a.png", "no/out.png"), ("a.mp4", "no/out.mp4")],
+)
+def test_a_file_or_folder_that_is_not_there_is_one_line_too(
+    tmp_path: Path, clip: Clips, source: str, out: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_still(np.full((10, 12, 3), 99, np.uint8), tmp_path / "a.png")
+    (tmp_path / "a.mp4").write_bytes(clip("short").read_bytes())
+    assert main(["upscale", str(tmp_path / source), str(tmp_path / out)]) == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert "No such file" in said[0]
+
+
+@pytest.mark.parametrize("option", [("--crf", "52"), ("--crf", "-1"), ("--preset", "Nonsense")], ids=" ".join)
+def test_a_choice_that_there_is_not_is_told(option: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["upscale", "a.mp4", "b.mp4", *option])
+    assert caught.value.code == 2
+    assert option[0] in capsys.readouterr().err
+
+
 def test_versions_are_compared(tmp_path: Path, clip: Clips, capsys: pytest.CaptureFixture[str]) -> None:
     source = str(clip("short"))
     assert main(["compare", source, source, str(tmp_path / "both.mp4"), "--reference", source]) == 0
