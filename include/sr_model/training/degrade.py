@@ -22,6 +22,9 @@ __all__ = ["Degradation", "draw", "pan", "reduced", "small_video", "softened"]
 Plane = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
 
+REACH = 6
+"""Of a blur, in samples: three of its widest standard deviations."""
+
 
 @dataclass(frozen=True)
 class Degradation:
@@ -42,7 +45,7 @@ def draw(rng: np.random.Generator) -> Degradation:
     """Return a degradation as users' videos have them: CRF 18 to 32, and now and then a nearly lossless one."""
     return Degradation(
         kernel=str(rng.choice(["bicubic", "bicubic", "sharp", "bilinear", "area", "lanczos"])),
-        softness=float(rng.uniform(0.4, 1.4)) if rng.random() < 0.3 else 0.0,
+        softness=float(rng.uniform(0.4, 2.0)) if rng.random() < 0.4 else 0.0,
         blur=float(rng.uniform(0.3, 0.7)) if rng.random() < 0.1 else 0.0,
         noise=float(rng.uniform(0.5, 3.0)) if rng.random() < 0.25 else 0.0,
         crf=float(rng.uniform(18, 32)) if rng.random() < 0.9 else float(rng.uniform(10, 18)),
@@ -56,10 +59,10 @@ def reduced(plane: Plane, scale: int, kernel: str = "bicubic") -> Plane:
 
 
 def _blurred(plane: FloatArray, deviation: float) -> FloatArray:
-    taps = np.exp(-0.5 * (np.arange(-4, 5) / deviation) ** 2).astype(np.float32)
+    taps = np.exp(-0.5 * (np.arange(-REACH, REACH + 1) / deviation) ** 2).astype(np.float32)
     taps /= taps.sum()
     for _ in range(2):
-        padded, height = np.pad(plane, ((4, 4), (0, 0)), mode="edge"), plane.shape[0]
+        padded, height = np.pad(plane, ((REACH, REACH), (0, 0)), mode="edge"), plane.shape[0]
         rows = sum((tap * padded[first : first + height] for first, tap in enumerate(taps)), np.float32(0))
         plane = np.asarray(rows, np.float32).T
     return plane
