@@ -82,6 +82,20 @@ def test_neuron_makes_what_openvino_makes_tile_by_tile(
     assert set(seen) == {(3, 1, 40, 40)}
 
 
+def test_pictures_smaller_than_a_tile_are_computed_by_the_host(tmp_path: Path) -> None:
+    work = Work(zoo.find(2), Geometry(256, neuron.TILE - 2), precision="fp32")
+    session = open_session("neuron", work, tmp_path)
+    assert session.name == "torch"
+    for expected, made in zip(results(OpenVinoSession(work), work.geometry), results(session, work.geometry), strict=True):
+        assert np.abs(expected.astype(int) - made).max() <= 1
+
+
+def test_single_precision_is_not_shortened(tmp_path: Path) -> None:
+    torch.backends.cudnn.allow_tf32 = True
+    open_session("torch", Work(zoo.find(2), Geometry(64, 36)), tmp_path)
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_a_network_that_was_not_compiled_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, "torch_neuron")
     with pytest.raises(InternalError, match=r"include.sr_model compile --backend neuron --scale 2 --model fast"):

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from include.errors import InternalError, OutputNotSupported
-from include.sr_model.backends.base import Work
+from include.sr_model.backends.base import Session, Work
 from include.sr_model.backends.tiled import TiledSession
-from include.sr_model.backends.torch import Chroma, Luma
+from include.sr_model.backends.torch import Chroma, Luma, TorchSession
 from include.sr_model.zoo import Entry
 
 __all__ = ["BATCH", "TILE", "compile_network", "compiled_path", "neuron_session"]
@@ -51,8 +51,13 @@ def compile_network(name: str, network: Entry, folder: Path, tile: int = TILE, b
     return path
 
 
-def neuron_session(name: str, work: Work, folder: Path, tile: int = TILE, batch: int = BATCH) -> TiledSession:
-    """Return a session on the device; raises :class:`InternalError` where the network was not compiled for it."""
+def neuron_session(name: str, work: Work, folder: Path, tile: int = TILE, batch: int = BATCH) -> Session:
+    """Return a session on the device; of pictures smaller than a tile on the host, for which they are little work.
+
+    Raises :class:`InternalError` where the network was not compiled for the device.
+    """
+    if min(work.geometry.width, work.geometry.height) < tile:
+        return TorchSession(work, "cpu")
     path = compiled_path(folder, name, work.network, tile, batch)
     if not path.is_file():
         model = f"--scale {work.network.scale} --model {work.network.model}"

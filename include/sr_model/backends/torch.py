@@ -73,6 +73,8 @@ class TorchSession:
             raise InternalError(f"The backend {self.name} has no precision {self.precision}, only {', '.join(dtypes)}.")
         # Pictures of one size all the time: the library may look for its fastest kernels once.
         torch.backends.cudnn.benchmark = True
+        # By default these devices shorten single precision to ten bits of mantissa, which moves samples by one code value.
+        torch.backends.cudnn.allow_tf32 = False
         luma = Luma(work.network.network, dtypes[self.precision])
         self.luma = luma.to(device=device, memory_format=torch.channels_last).eval()
         self.chroma = Chroma(work.siting, work.network.scale, work.output.chroma).to(device).eval()
