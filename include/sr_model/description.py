@@ -51,7 +51,9 @@ def describe(source: Path, task: UpscaleTask, settings: Settings | None = None) 
     document: dict[str, Any] = json.loads(runner.run(Command(argv), timeout=60, settings=settings).stdout)
     frame, stream = ([*document.get(part, ()), {}][0] for part in ("frames", "streams"))
     said = siting or frame.get("chroma_location") or stream.get("chroma_location")
-    data = {item.get("side_data_type"): item for item in frame.get("side_data_list", [])}
+    # What only the container says, not every version of ffprobe tells of the pictures.
+    told = [*stream.get("side_data_list", []), *frame.get("side_data_list", [])]
+    data = {item.get("side_data_type"): item for item in told}
     return Description(
         cast(Siting, said) if said in get_args(Siting) else "left",
         _mastering(data.get("Mastering display metadata", {})),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
 import time
@@ -216,6 +217,20 @@ def test_hdr_stays_hdr(tmp_path: Path) -> None:
     assert stream["pix_fmt"] == "yuv420p10le"
     assert stream["chroma_location"] == "topleft"
     description = describe(tmp_path / "out.mp4", task_for(tmp_path / "out.mp4", codec="hevc"))
+    assert f"master-display={description.mastering}:max-cll={description.light}" == MASTER
+
+
+@pytest.mark.parametrize("where", ["frames", "streams"])
+def test_hdr_data_of_a_picture_and_of_the_container_are_read(tmp_path: Path, clip: Clips, where: str) -> None:
+    points = {"red": (34000, 16000), "green": (13250, 34500), "blue": (7500, 3000), "white_point": (15635, 16450)}
+    master = {f"{name}_{axis}": f"{value}/50000" for name, pair in points.items() for axis, value in zip("xy", pair, strict=True)}
+    master |= {"min_luminance": "50/10000", "max_luminance": "10000000/10000"}
+    light = {"side_data_type": "Content light level metadata", "max_content": 1000, "max_average": 400}
+    side_data = [{"side_data_type": "Mastering display metadata", **master}, light]
+    document = {"frames": [{}], "streams": [{}], where: [{"side_data_list": side_data}]}
+    (tmp_path / "ffprobe").write_text(f"#!/bin/sh\necho '{json.dumps(document)}'\n")
+    (tmp_path / "ffprobe").chmod(0o755)
+    description = describe(clip("short"), task_for(clip("short")), Settings(ffprobe=str(tmp_path / "ffprobe")))
     assert f"master-display={description.mastering}:max-cll={description.light}" == MASTER
 
 
@@ -444,8 +459,6 @@ def test_a_missing_decoder_is_told(tmp_path: Path, clip: Clips) -> None:
 
 
 def probe(path: Path) -> dict[str, Any]:
-    import json
-
     argv = [ffprobe(), "-v", "error", "-show_streams", "-select_streams", "v", "-of", "json", str(path)]
     stream: dict[str, Any] = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)["streams"][0]
     return stream
