@@ -149,9 +149,10 @@ class _Run:
             self._free.close()
             self._ready.close()
             reader.join()
-            # A slot's buffers must outlive the network's work on them.
+            # A slot's buffers must outlive the network's work on them. What went wrong with pictures that are encoded was raised.
             for slot in self._slots:
-                slot.wait()
+                with contextlib.suppress(Exception):
+                    slot.wait()
 
     def _read(self) -> None:
         try:

@@ -398,6 +398,41 @@ def test_an_error_of_the_network_ends_all(tmp_path: Path, clip: Clips, monkeypat
 
 
 @pytest.mark.usefixtures("nothing_left")
+def test_an_error_behind_the_one_that_ended_all_does_not_hide_it(
+    tmp_path: Path, clip: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = []
+
+    class Late(OpenVinoSession):
+        """A network of which every picture goes wrong once one has been shown."""
+
+        def slots(self, count: int) -> Any:
+            made = super().slots(count)
+
+            def wait(end: Any) -> None:
+                end()
+                if shown:
+                    waited.append(end)
+                    raise InternalError("The network could not be run.")
+
+            for slot in made:
+                slot.wait = lambda end=slot.wait: wait(end)
+            return made
+
+    shown = []
+
+    def cancel(*_: object) -> None:
+        shown.append(1)
+        raise Cancelled("Enough.")
+
+    monkeypatch.setattr(engine, "open_session", lambda _, work, __: Late(work))
+    monkeypatch.setattr(engine, "PROGRESS_SECONDS", 0)
+    with pytest.raises(Cancelled):
+        upscale(clip("plain"), task_for(clip("plain")), tmp_path / "out.mp4", on_progress=cancel)
+    assert len(waited) == engine.SLOTS
+
+
+@pytest.mark.usefixtures("nothing_left")
 def test_an_error_of_the_listener_ends_all(tmp_path: Path, clip: Clips) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError
