@@ -12,7 +12,7 @@ from include.sr_model import stills, zoo
 from include.sr_model.backends import openvino
 from include.sr_model.backends.openvino import PlaneUpscaler
 from include.sr_model.network import run
-from include.sr_model.stills import read_still, upscale_picture, upscale_still, write_still
+from include.sr_model.stills import read_still, upscale_picture, upscale_still, write_raw, write_still
 from tests.conftest import Clips
 from tests.sr_model.test_upscale import make
 
@@ -78,8 +78,8 @@ EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHHI", 0x0112, 3, 1, 0
 def test_a_photograph_is_turned_and_mirrored_as_it_says(tmp_path: Path, orientation: int) -> None:
     corners = np.zeros((16, 24), np.uint8)
     corners[:8, :8], corners[8:, :8] = 100, 200
-    write_still(corners[..., None], tmp_path / "a.png")
-    make(tmp_path / "a.jpg", "-i", str(tmp_path / "a.png"), "-q:v", "1")
+    raw = write_raw(corners[..., None], tmp_path / "a.nut")
+    make(tmp_path / "a.jpg", "-i", str(raw), "-q:v", "1")
     data = (tmp_path / "a.jpg").read_bytes()
     exif = EXIF[:24] + bytes([0, orientation]) + EXIF[26:]
     segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
