@@ -293,6 +293,9 @@ CLIPS: dict[str, Clip] = {
          *_tags("pc", "bt709", "bt709", "bt709"), *FAST],
         frames=50,
     ),
+    "rgb": Clip(
+        ".mp4", [*numbers(50), "-c:v", "libx264rgb", "-pix_fmt", "rgb24", *FAST], frames=50, encoders=("libx264rgb",)
+    ),
     "chroma_422": Clip(".mp4", [*numbers(50), *X264, "-pix_fmt", "yuv422p", *FAST], frames=50),
     "bars_601": Clip(
         ".mp4",

@@ -49,7 +49,7 @@ _BY_SUFFIX = {
     ".mov": Container("mov"),
     ".3gp": Container("3gp"),
     ".mkv": Container("matroska", _MILLISECONDS, options=_MATROSKA),
-    ".webm": Container("webm", _MILLISECONDS, ("vp9", "vp9"), options=_MATROSKA),
+    ".webm": Container("webm", _MILLISECONDS, ("vp9",), options=_MATROSKA),
     ".ts": Container("mpegts", _MPEG_TICKS, options=_TS, chapters=False),
     ".m2ts": Container("mpegts", _MPEG_TICKS, options=(*_TS, "-mpegts_m2ts_mode", "1"), chapters=False),
     ".mts": Container("mpegts", _MPEG_TICKS, options=(*_TS, "-mpegts_m2ts_mode", "1"), chapters=False),

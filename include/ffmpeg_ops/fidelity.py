@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import InputError, VerificationFailed
-from include.ffmpeg_ops import boxes, rendition, runner, streams
+from include.ffmpeg_ops import boxes, filters, rendition, runner, streams
 from include.ffmpeg_ops.checks import expect
 from include.ffmpeg_ops.containers import Container
 from include.ffmpeg_ops.ffprobe import Source
@@ -116,7 +116,8 @@ class _Check:
         expect(where, "bits", streams.bit_depth(stream), 8 if video.bit_depth == 8 else 10)
         color = streams.color(stream)
         # Video range is what pictures have that do not tell.
-        expect(where, "colour range", color.range or "tv", video.color.range or "tv")
+        wanted_range = "tv" if filters.is_rgb(video) else video.color.range or "tv"
+        expect(where, "colour range", color.range or "tv", wanted_range)
         for name in ("matrix", "primaries", "transfer"):
             wanted = getattr(video.color, name)
             # What the source leaves open may be said in the output.

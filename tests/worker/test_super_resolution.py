@@ -46,6 +46,7 @@ FORMATS = [
     "cover_art",
     "interlaced",
     "full_range",
+    "rgb",
 ]
 
 
@@ -170,12 +171,22 @@ def test_debug_publishes_what_it_made_on_the_way_even_after_the_output_is_there(
         ("avi", "x/a.avi", {}, {}, "InputNotSupported"),
         ("vp9", "x/a.mp4", {}, {}, None),
         ("plain", "x/a.webm", {}, {}, "InputNotSupported"),
+        ("ten_bit", "x/a.webm", {}, {}, "InputNotSupported"),
         ("truncated", "x/b.mp4", {}, {}, "InvalidInputData"),
         ("audio_only", "x/c.mp4", {}, {}, "InvalidInputData"),
         ("plain", "x/d.mp4", {"scale": 4}, {"sr_max_output_pixels": 128 * 72 * 16 - 1}, "LimitExceeded"),
         ("one_frame", "x/e.mp4", {"scale": 4}, {"sr_max_output_pixels": 128 * 72 * 16}, None),
     ],
-    ids=["avi", "opus in mp4", "aac in webm", "truncated", "no video", "too large", "just as large as allowed"],
+    ids=[
+        "avi",
+        "opus in mp4",
+        "aac in webm",
+        "ten bits in webm",
+        "truncated",
+        "no video",
+        "too large",
+        "just as large as allowed",
+    ],
 )
 def test_what_cannot_end_well_fails_at_the_split(
     name: str,
