@@ -23,7 +23,7 @@ SMALLER = "scale=384:256:flags=area:out_range=tv,format=yuv420p"
 SCENES = {
     "drawn": f"testsrc2=size=1152x768:rate=10,{SMALLER}",
     "fractal": f"mandelbrot=size=1152x768:rate=10:start_scale=0.02:end_scale=0.01:maxiter=100,{SMALLER}",
-    "still": f"testsrc2=size=1152x768:rate=10,select=eq(n\\,9),loop=5:1,setpts=N/10/TB,{SMALLER}",
+    "still": f"testsrc2=size=1152x768:rate=10:duration=1,select=eq(n\\,9),loop=5:1,setpts=N/10/TB,{SMALLER}",
 }
 CRF = 23
 
