@@ -66,8 +66,11 @@ def numbers(frames: int = 250, rate: str = "25", size: str = "128x72", then: str
 
 def content(seconds: float = 4, rate: str = "25", size: str = "320x180", then: str = "") -> list[str]:
     """Input options of moving pictures with gradients, edges and noise, to compare qualities on."""
+    # Not the source `gradients`: its pictures differ from run to run, whatever its seed.
     graph = (
-        f"testsrc2=s={size}:r={rate}:d={seconds}[a];gradients=s={size}:r={rate}:d={seconds}:speed=0.02:seed=7[b];"
+        f"testsrc2=s={size}:r={rate}:d={seconds}[a];nullsrc=s=64x36:r={rate}:d={seconds},"
+        "geq=lum='128+70*sin(X/13+T)+50*sin(Y/9-T*1.3)':cb='128+40*sin(X/20+T/2)':cr='128+40*cos(Y/15-T/3)',"
+        f"scale={size.replace('x', ':')}:flags=bicubic,format=yuv420p[b];"
         f"[a][b]blend=all_mode=average,noise=alls=4:allf=t:all_seed=7,format=yuv420p{',' if then else ''}{then}"
     )
     return ["-f", "lavfi", "-i", graph]

@@ -203,9 +203,12 @@ def test_chunk_borders_show_no_step_in_quality(clip: Clips, tmp_path: Path) -> N
         parts = encode_all(source, tasks, folder)
         curves.append(psnr(join([part["same"] for part in parts], folder / "joined.h264"), source, folder))
     assert [len(curve) for curve in curves] == [100, 100]
-    for border in (25, 50, 75):
-        for side in (slice(border - 4, border), slice(border, border + 4)):
-            assert abs(sum(curves[0][side]) - sum(curves[1][side])) / 4 < 0.5, f"at frame {border}"
+    for before, after in ((4, 0), (0, 4)):
+        sides = [slice(border - before, border + after) for border in (25, 50, 75)]
+        steps = [(sum(curves[1][side]) - sum(curves[0][side])) / 4 for side in sides]
+        # From one frame to the next PSNR moves by a decibel anyway; what would be seen is a step at every border.
+        assert all(abs(step) < 1 for step in steps), steps
+        assert abs(sum(steps) / len(steps)) < 0.3, steps
 
 
 # -- pictures

@@ -59,9 +59,9 @@ def run(source: Path, out: Path, **changes: Any) -> tuple[UpscaleTask, Upscaled]
 @pytest.fixture
 def nothing_left(tmp_path: Path) -> Iterator[None]:
     """No process, no thread and no file of a failed run stays."""
-    threads = set(threading.enumerate())
+    threads, processes = set(threading.enumerate()), set(psutil.Process().children(recursive=True))
     yield
-    assert [process for process in psutil.Process().children(recursive=True) if "ffmpeg" in " ".join(process.cmdline())] == []
+    assert set(psutil.Process().children(recursive=True)) <= processes
     assert set(threading.enumerate()) <= threads
     assert [path for path in tmp_path.rglob("*") if "out" in path.name] == []
 
