@@ -80,7 +80,7 @@ def deinterlace(source: Any, stream: VideoStream) -> Any:
 
 def planar(source: Any, stream: VideoStream, pix_fmt: str) -> Any:
     """Convert to planar 4:2:0 of the coded size, with the source's own range and matrix (of RGB: :func:`output_color`'s)."""
-    range_ = stream.color.range or ("pc" if stream.pix_fmt.startswith("yuvj") else "tv")
+    range_ = stream.color.range or "tv"
     colors: dict[str, str] = {"in_range": range_, "out_range": range_}
     if is_rgb(stream):
         matrix = _MATRICES[_input_matrix(stream)]

@@ -12,7 +12,9 @@ from pydantic import Field
 
 from include.ffmpeg_ops.models import FrameIndex, Frozen, Rational
 
-__all__ = ["Manifest", "Segment", "cut_segments", "planned_segments"]
+__all__ = ["SOURCE_FILE", "Manifest", "Segment", "cut_segments", "planned_segments", "unsplit"]
+
+SOURCE_FILE = "source"
 
 
 class Segment(Frozen):
@@ -74,6 +76,13 @@ def cut_segments(index: FrameIndex, segment_time: float, most: int, *, suffix: s
         _segment(index, number, first, end, keyframe=first in keys, suffix=suffix)
         for number, (first, end) in enumerate(zip(starts, ends, strict=True))
     )
+
+
+def unsplit(index: FrameIndex) -> Manifest:
+    """Return the manifest of a source that stays in one piece: its only segment's file is the source itself."""
+    whole = _segment(index, 0, 0, len(index.pts), keyframe=any(key.frame == 0 for key in index.keyframes), suffix="")
+    segments = (whole.model_copy(update={"file": SOURCE_FILE}),)
+    return Manifest(time_base=index.time_base, frames=len(index.pts), container="source", segments=segments)
 
 
 def _segment(index: FrameIndex, number: int, first: int, end: int, *, keyframe: bool, suffix: str) -> Segment:

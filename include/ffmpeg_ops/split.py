@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from include.errors import Cancelled, InputError, InternalError, MediaError, TimedOut
 from include.ffmpeg_ops import probe, runner
@@ -19,16 +19,15 @@ from include.ffmpeg_ops.ffprobe import Source
 from include.ffmpeg_ops.models import FrameIndex, MediaInfo
 from include.ffmpeg_ops.packets import StreamPackets
 from include.ffmpeg_ops.runner import Command
-from include.ffmpeg_ops.segments import Manifest, Segment, cut_segments
+from include.ffmpeg_ops.segments import Manifest, Segment, cut_segments, unsplit
 from include.settings import get_settings
 
-__all__ = ["SOURCE_FILE", "split"]
+__all__ = ["split"]
 
 logger = logging.getLogger(__name__)
 
-SOURCE_FILE = "source"
 # NUT keeps any time base exactly. What edit lists leave out of a source, only QuickTime files can leave out, too.
-_CONTAINERS = ("nut", "mov")
+_CONTAINERS: tuple[Literal["nut", "mov"], ...] = ("nut", "mov")
 _FILES = "segment-*"
 
 
@@ -63,13 +62,8 @@ def split(
             for path in out_dir.glob(_FILES):
                 path.unlink()
         else:
-            return _manifest(index, container, segments)
-    whole = cut_segments(index, float(info.duration) + 1, 1, suffix="")
-    return _manifest(index, "source", tuple(segment.model_copy(update={"file": SOURCE_FILE}) for segment in whole))
-
-
-def _manifest(index: FrameIndex, container: Any, segments: tuple[Segment, ...]) -> Manifest:
-    return Manifest(time_base=index.time_base, frames=len(index.pts), container=container, segments=segments)
+            return Manifest(time_base=index.time_base, frames=len(index.pts), container=container, segments=segments)
+    return unsplit(index)
 
 
 def _write(source: Path, info: MediaInfo, segments: Sequence[Segment], pattern: Path, **run_kwargs: Any) -> None:

@@ -78,7 +78,7 @@ async def _look(services: Services, submission: Submission) -> _Snapshot:
         done=done,
         submitting=submitting,
         runs=runs,
-        tasks=await gateway.tasks(TRANSCODE_DAG, [request.run_id for request in begun]) if begun else {},
+        tasks=await gateway.tasks(TRANSCODE_DAG, [request.run_id for request in begun]),
         weights=await run_sync(_by_job, partial(_weights, services), begun),
         outcomes=await run_sync(_by_job, partial(_outcome, services), failed),
     )

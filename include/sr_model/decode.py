@@ -49,7 +49,7 @@ def _halve_chroma(video: Any, stream: VideoStream, pix_fmt: str) -> Any:
         return filters.planar(video, stream, pix_fmt)
     # Left to itself the scaler puts halved chroma amid two samples of luma; the usual place is beside the left one.
     whole = filters.planar(video, stream, pix_fmt.replace("420", "444"))
-    range_ = "tv" if filters.is_rgb(stream) else stream.color.range or ("pc" if stream.pix_fmt.startswith("yuvj") else "tv")
+    range_ = "tv" if filters.is_rgb(stream) else stream.color.range or "tv"
     return whole.filter("scale", flags="bicubic", in_range=range_, out_range=range_, out_h_chr_pos=0).filter("format", pix_fmt)
 
 
@@ -101,10 +101,9 @@ def decode(
     source: Path,
     task: UpscaleTask,
     *,
-    timeout: float | None = None,
     cancelled: threading.Event | None = None,
     settings: Settings | None = None,
 ) -> Iterator[Decoder]:
     """Start decoding ``source``; its process is gone when the context is left."""
-    with runner.stream(decode_command(source, task), timeout=timeout, cancelled=cancelled, settings=settings) as stream:
+    with runner.stream(decode_command(source, task), cancelled=cancelled, settings=settings) as stream:
         yield Decoder(stream, task)

@@ -185,8 +185,7 @@ def _color(task: UpscaleTask) -> Color:
     if filters.is_rgb(stream):
         hdr = {"range": "tv", "matrix": "bt2020nc"}
         return stream.color.model_copy(update=hdr) if stream.color.hdr else filters.output_color(stream)
-    range_ = stream.color.range or ("pc" if stream.pix_fmt.startswith("yuvj") else None)
-    return stream.color.model_copy(update={"range": range_})
+    return stream.color
 
 
 def _options(task: UpscaleTask, description: Description) -> dict[str, str]:

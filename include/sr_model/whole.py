@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from include.ffmpeg_ops.fidelity import verify_fidelity
 from include.ffmpeg_ops.merge import keepable, lead_of, merge
 from include.ffmpeg_ops.models import FrameIndex, MediaInfo
 from include.ffmpeg_ops.probe import probe
-from include.ffmpeg_ops.segments import Manifest, cut_segments
+from include.ffmpeg_ops.segments import Manifest, unsplit
 from include.ffmpeg_ops.splice import splice
 from include.settings import Settings, get_settings
 from include.sr_model.models import Upscaled, UpscaleTask
@@ -25,12 +24,13 @@ __all__ = ["task_for", "upscale_file"]
 
 def task_for(info: MediaInfo, index: FrameIndex, **choices: Any) -> UpscaleTask:
     """Return the task that upscales the whole of a source; ``choices`` are fields of it (scale, model, crf, preset, codec)."""
-    segment = _manifest(index).segments[0]
-    if segment.step:
-        timing: dict[str, Any] = {"time_base": segment.step * index.time_base}
-    else:
-        timing = {"time_base": index.time_base, "pts": segment.ticks, "end_pts": segment.end_pts - segment.start_pts}
-    return UpscaleTask(stream=info.video, frames=segment.frames, frame_rate=info.video.frame_rate, **(timing | choices))
+    return _task(info, unsplit(index), choices)
+
+
+def _task(info: MediaInfo, manifest: Manifest, choices: dict[str, Any]) -> UpscaleTask:
+    (segment,) = manifest.segments
+    fields = segment.timing(manifest.time_base) | choices
+    return UpscaleTask(stream=info.video, frames=segment.frames, frame_rate=info.video.frame_rate, **fields)
 
 
 def upscale_file(
@@ -53,8 +53,8 @@ def upscale_file(
     settings = settings or get_settings()
     container = container_of(out.suffix)
     info, index = probe(source, settings=settings, damage_policy="strict")
-    task = task_for(info, index, **({"codec": container.codec(info.video.bit_depth)} | choices))
-    manifest = _manifest(index)
+    manifest = unsplit(index)
+    task = _task(info, manifest, {"codec": container.codec(info.video.bit_depth)} | choices)
     run_kwargs: dict[str, Any] = {"cancelled": cancelled, "settings": settings}
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
         scratch = Path(folder)
@@ -76,9 +76,3 @@ def upscale_file(
         )
         merged.replace(out)
     return made
-
-
-def _manifest(index: FrameIndex) -> Manifest:
-    duration = (index.end_pts - index.pts[0]) * index.time_base
-    segments = cut_segments(index, float(duration + Fraction(1)), 1, suffix=".mp4")
-    return Manifest(time_base=index.time_base, frames=len(index.pts), container="source", segments=segments)

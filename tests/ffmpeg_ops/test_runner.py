@@ -241,12 +241,8 @@ def test_what_a_program_leaves_behind_is_killed_with_it(tmp_path: Path) -> None:
     pytest.fail("the grandchild outlived the run")
 
 
-def test_a_killed_parent_leaves_no_ffmpeg(tmp_path: Path, tools: tuple[str, str]) -> None:
-    script = textwrap.dedent(f"""
-        from include.ffmpeg_ops import runner
-        from pathlib import Path
-        runner.run(runner.Command({ENDLESS!r}), on_progress=lambda p: print("running", flush=True))
-    """)
+def kill_parent(script: str) -> None:
+    """Kill a Python that has printed "running"; its children must be gone soon after."""
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     assert parent.stdout.readline() == "running\n"
@@ -258,6 +254,15 @@ def test_a_killed_parent_leaves_no_ffmpeg(tmp_path: Path, tools: tuple[str, str]
     gone, left = psutil.wait_procs(children, timeout=5)
     assert not left
     assert gone
+
+
+def test_a_killed_parent_leaves_no_ffmpeg(tmp_path: Path, tools: tuple[str, str]) -> None:
+    script = textwrap.dedent(f"""
+        from include.ffmpeg_ops import runner
+        from pathlib import Path
+        runner.run(runner.Command({ENDLESS!r}), on_progress=lambda p: print("running", flush=True))
+    """)
+    kill_parent(script)
 
 
 def alive(pid: int) -> bool:
@@ -438,14 +443,4 @@ def test_a_killed_reader_leaves_no_ffmpeg(tools: tuple[str, str]) -> None:
             print("running", flush=True)
             time.sleep(60)
     """)
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    assert parent.stdout.readline() == "running\n"
-    children = psutil.Process(parent.pid).children(recursive=True)
-    assert children
-    os.kill(parent.pid, signal.SIGKILL)
-    parent.wait()
-    parent.stdout.close()
-    gone, left = psutil.wait_procs(children, timeout=5)
-    assert not left
-    assert gone
+    kill_parent(script)

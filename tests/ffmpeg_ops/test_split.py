@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from include.ffmpeg_ops import probe, split
+from include.ffmpeg_ops.segments import SOURCE_FILE
 from include.settings import Settings
 from tests.conftest import Clips
 from tests.media import read_frame_numbers
@@ -39,7 +40,7 @@ def test_the_files_hold_every_frame_once(name: str, container: str, segments: in
     assert (manifest.container, len(manifest.segments)) == (container, segments)
     assert [pts for segment in manifest.segments for pts in segment.source_pts] == list(index.pts)
     if container == "source":
-        assert (manifest.segments[0].file, list(tmp_path.iterdir())) == (split.SOURCE_FILE, [])
+        assert (manifest.segments[0].file, list(tmp_path.iterdir())) == (SOURCE_FILE, [])
         return
     seen = [read_frame_numbers(tmp_path / segment.file) for segment in manifest.segments]
     assert [len(numbers) for numbers in seen] == [segment.frames for segment in manifest.segments]
