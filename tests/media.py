@@ -23,6 +23,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+import av
+import numpy as np
+from av.stream import Disposition
+from numpy.typing import NDArray
+
 __all__ = ["CLIPS", "Clip", "MediaCache", "content", "ffmpeg", "ffprobe", "has_encoder", "numbers", "read_frame_numbers", "tone"]
 
 CELLS = 4
@@ -264,6 +269,16 @@ CLIPS: dict[str, Clip] = {
         ".mp4", [*numbers(), *tone(), *_x265("open-gop=1:keyint=50:min-keyint=50:bframes=4:scenecut=0"), *AAC, *FAST],
         encoders=("libx265", "aac"),
     ),
+    "closed_gop_265": Clip(
+        ".mp4", [*numbers(), *_x265("open-gop=0:keyint=50:min-keyint=50:bframes=4:scenecut=0"), *FAST], encoders=("libx265",)
+    ),
+    # Every other keyframe is one that nothing is shown before.
+    "half_open_gop_265": Clip(
+        ".mp4",
+        [*numbers(), *_x265("open-gop=1:keyint=50:min-keyint=1:bframes=4:scenecut=0"), "-forced-idr", "1",
+         "-force_key_frames", "expr:eq(mod(n,100),0)", *FAST],
+        encoders=("libx265",),
+    ),
     # pictures
     "interlaced": Clip(
         ".mp4", [*numbers(100, then="setfield=tff"), *tone(4), *X264, "-flags", "+ildct+ilme", "-x264-params", "tff=1",
@@ -428,25 +443,39 @@ class MediaCache:
 def read_frame_numbers(path: Path | str, *, input_options: Sequence[str] = ()) -> list[int]:
     """Return the number that each frame of ``path`` shows, in presentation order; -1 where no number can be read.
 
-    Decodes with ffmpeg (which applies a display matrix) and samples the middle of each cell; black and white are taken from
-    the two calibration cells, so range and contrast do not matter. Works on HLS playlists, too.
+    Decodes in this process where that is the same, else with ffmpeg (which applies a display matrix), and samples the middle of
+    each cell; black and white are taken from the two calibration cells, so range and contrast do not matter. Works on HLS
+    playlists, too.
     """
-    side = CELLS * 4
-    argv = [ffmpeg(), "-nostdin", "-v", "error", *input_options, "-i", str(path), "-map", "0:V:0", "-fps_mode", "passthrough"]
-    argv += ["-vf", f"scale={side}:{side}:flags=area,format=gray", "-f", "rawvideo", "-"]
-    data = subprocess.run(argv, capture_output=True, check=True, timeout=120).stdout
-    found = []
-    for start in range(0, len(data), side * side):
-        cells = []
-        for cell in range(CELLS * CELLS):
-            row, column = divmod(cell, CELLS)
-            at = start + (4 * row + 1) * side + 4 * column + 1
-            cells.append(data[at] + data[at + 1] + data[at + side] + data[at + side + 1])
-        black, white = cells[0], cells[-1]
-        middle = (black + white) / 2
-        readable = white - black > 4 * 60 and all(abs(value - middle) > (white - black) / 6 for value in cells)
-        found.append(sum((value > middle) << bit for bit, value in enumerate(cells[1:-1])) if readable else -1)
-    return found
+    pictures = None if input_options or not isinstance(path, Path) or path.suffix == ".m3u8" else _pictures(path)
+    if pictures is None:
+        side = CELLS * 4
+        argv = [ffmpeg(), "-nostdin", "-v", "error", *input_options, "-i", str(path), "-map", "0:V:0", "-fps_mode", "passthrough"]
+        argv += ["-vf", f"scale={side}:{side}:flags=area,format=gray", "-f", "rawvideo", "-"]
+        data = subprocess.run(argv, capture_output=True, check=True, timeout=120).stdout
+        pictures = np.frombuffer(data, np.uint8).reshape(-1, side, side)
+    # The four samples amid each cell.
+    cells = pictures.reshape(-1, CELLS, 4, CELLS, 4)[:, :, 1:3, :, 1:3].sum((2, 4), dtype=int).reshape(-1, CELLS * CELLS)
+    black, white = cells[:, :1], cells[:, -1:]
+    apart = np.abs(cells - (black + white) / 2) > (white - black) / 6
+    readable = (white - black > 4 * 60)[:, 0] & apart.all(axis=1)
+    numbers = (cells[:, 1:-1] > (black + white) / 2) @ (1 << np.arange(NUMBER_BITS))
+    return [int(number) for number in np.where(readable, numbers, -1)]
+
+
+def _pictures(path: Path) -> NDArray[np.uint8] | None:
+    """Decode the video to small grey pictures ``[n, h, w]``; None where ffmpeg shows it otherwise or cares less for damage."""
+    side, found = CELLS * 4, []
+    try:
+        with av.open(str(path)) as container:
+            video = next(one for one in container.streams.video if not one.disposition & Disposition.attached_pic)
+            for frame in container.decode(video):
+                if any(data.type.name == "DISPLAYMATRIX" for data in frame.side_data):
+                    return None
+                found.append(frame.reformat(side, side, "gray", interpolation="AREA").to_ndarray())
+    except (av.FFmpegError, StopIteration):
+        return None
+    return np.array(found, np.uint8).reshape(-1, side, side)
 
 
 def main(folder: str, *names: str) -> None:

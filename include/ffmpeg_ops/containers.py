@@ -55,15 +55,28 @@ _BY_SUFFIX = {
     ".mts": Container("mpegts", _MPEG_TICKS, options=(*_TS, "-mpegts_m2ts_mode", "1"), chapters=False),
     ".flv": Container("flv", _MILLISECONDS, ("h264",), chapters=False),
 }
+# What does not say when a frame is shown cannot be made, or proved, to show it at its time.
+_AVI = ", where frames have a number and no time"
+_PROGRAM_STREAM = ", where only some frames have a time"
+_ASF = ", where frames have the time at which they are decoded"
+_WITHOUT_TIMES = {
+    ".avi": _AVI,
+    ".divx": _AVI,
+    ".mpg": _PROGRAM_STREAM,
+    ".mpeg": _PROGRAM_STREAM,
+    ".vob": _PROGRAM_STREAM,
+    ".wmv": _ASF,
+    ".asf": _ASF,
+}
 
 
 def container_of(suffix: str) -> Container:
     """Return the container for files that end with ``suffix``; :class:`InputNotSupported` where an output cannot have it."""
     found = _BY_SUFFIX.get(suffix.lower())
-    if found is None:
-        # AVI and program streams have no timestamps for pictures that are shown in another order than they are coded in.
-        raise InputNotSupported(
-            f"A video named *{suffix or ' (without an extension)'} cannot be upscaled to a file of the same kind; "
-            f"remux it to one of {', '.join(_BY_SUFFIX)} first."
-        )
-    return found
+    if found is not None:
+        return found
+    why = _WITHOUT_TIMES.get(suffix.lower(), "")
+    raise InputNotSupported(
+        f"A video named *{suffix or ' (without an extension)'} cannot be upscaled to a file of the same kind{why}; remux it to "
+        f"one of {', '.join(_BY_SUFFIX)} first (ffmpeg -fflags +genpts -i in{suffix} -map 0 -c copy out.mkv)."
+    )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from include.errors import InputError, InputNotSupported, InvalidInputData, LimitExceeded, TimedOut
 from include.ffmpeg_ops import damage, packets, runner
 from include.ffmpeg_ops.packets import Frame, StreamPackets
+from include.ffmpeg_ops.runner import Completed
 from include.settings import Settings
 
 __all__ = ["Source"]
@@ -23,6 +25,11 @@ MAX_PACKETS = 10_000_000
 # Read speed below which something is wrong, bytes a second.
 SLOWEST_READ = 20 * 2**20
 
+# Probe, trial, merge and verification all begin with what a file says of itself; the last answers are kept, each with the
+# damage that ffprobe told of. A file that was written again is another one.
+_KEPT_ANSWERS = 8
+_answers: OrderedDict[tuple[object, ...], tuple[Mapping[str, Any], tuple[str, ...]]] = OrderedDict()
+
 
 class Source:
     """A file and the ffprobe passes over it."""
@@ -32,23 +39,34 @@ class Source:
         self._settings = settings
         self.container = ""
         self.said: list[str] = []
-        self.size = self._path.stat().st_size
+        status = self._path.stat()
+        self.size = status.st_size
+        self._identity = (self._path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, settings.ffprobe)
         with self._path.open("rb") as file:
             self.head = file.read(1024)
 
     def document(self) -> Mapping[str, Any]:
-        """Return ffprobe's streams, format and chapters."""
-        if not self.size:
-            raise InvalidInputData("The source is empty.")
-        try:
-            text = self._run("-show_format", "-show_streams", "-show_chapters", "-of", "json", *runner.ANALYSIS)
-        except InputError as error:
-            raise self._refusal(error) from error
-        document: Mapping[str, Any] = json.loads(text)
-        if "format" not in document:
-            raise InvalidInputData("The source has no readable header.")
+        """Return ffprobe's streams, format and chapters: asked once for a file, and not to be changed."""
+        document, said = _answers.get(self._identity) or self._ask()
+        self.said += said
         self.container = document["format"]["format_name"]
         return document
+
+    def _ask(self) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+        if not self.size:
+            raise InvalidInputData("The source is empty.")
+        options = ("-show_format", "-show_streams", "-show_chapters", "-of", "json", *runner.ANALYSIS)
+        try:
+            done = self._complete(options)
+        except InputError as error:
+            raise self._refusal(error) from error
+        document: Mapping[str, Any] = json.loads(done.stdout)
+        if "format" not in document:
+            raise InvalidInputData("The source has no readable header.")
+        _answers[self._identity] = document, done.damage
+        while len(_answers) > _KEPT_ANSWERS:
+            _answers.popitem(last=False)
+        return document, done.damage
 
     def packets(self) -> dict[int, StreamPackets]:
         """Return the packets of all streams."""
@@ -113,14 +131,17 @@ class Source:
         return text.strip().startswith("I") and not self.said
 
     def _run(self, *options: str, timeout: float | None = None, listen: bool = True) -> str:
-        argv = ("ffprobe", *runner.input_options(), *options, "-i", f"file:{self._path}")
-        try:
-            done = runner.run(runner.Command(argv), timeout=timeout or 60 + self.size / SLOWEST_READ, settings=self._settings)
-        except TimedOut as error:
-            raise TimedOut("Probing the source took too long.") from error
+        done = self._complete(options, timeout)
         if listen:
             self.said += done.damage
         return done.stdout
+
+    def _complete(self, options: Sequence[str], timeout: float | None = None) -> Completed:
+        argv = ("ffprobe", *runner.input_options(), *options, "-i", f"file:{self._path}")
+        try:
+            return runner.run(runner.Command(argv), timeout=timeout or 60 + self.size / SLOWEST_READ, settings=self._settings)
+        except TimedOut as error:
+            raise TimedOut("Probing the source took too long.") from error
 
     def _refusal(self, error: InputError) -> InputError:
         container = damage.sniff(self.head)

@@ -157,6 +157,7 @@ class Keyframe(Frozen):
     frame: int = Field(description="its number in presentation order")
     pts: int
     clean: bool = Field(description="no leading pictures: no frame after it in the file is shown before it")
+    packet: int | None = Field(None, description="packets of its stream that lie before it in the file; None: not known")
 
 
 class FrameIndex(Frozen):

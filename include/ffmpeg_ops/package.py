@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from include.errors import ParameterError, VerificationFailed
 from include.ffmpeg_ops import boxes, join, playlist, rendition, storyboard
 from include.ffmpeg_ops.hls import HlsWriter, WrittenRendition
 from include.ffmpeg_ops.models import AudioTarget, Plan
+from include.ffmpeg_ops.parallel import in_parallel
 
-__all__ = ["AudioGroup", "Package", "audio_groups", "in_parallel", "is_muxed", "package_hls", "package_mp4"]
+__all__ = ["AudioGroup", "Package", "audio_groups", "is_muxed", "package_hls", "package_mp4"]
 
 # Longest name, in bytes, to which a segment's number and suffix can be added within a file system's usual 255.
 LONGEST_NAME = 240
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ def package_hls(  # noqa: PLR0917 - the parts of a package, in the order of its 
         jobs += [
             partial(writer.audio, group.folder, group.target, path) for group, path in zip(groups, audio, strict=bool(groups))
         ]
-        written = in_parallel(jobs)
+        written = in_parallel(lambda job: job(), jobs)
     pictures = storyboard.write(plan, thumbnails, out_dir, **run_kwargs)
     videos, sounds = written[: len(plan.rungs)], written[len(plan.rungs) :]
     variants = [
@@ -134,17 +131,6 @@ def package_mp4(
         rendition.run_on_ours(rung.name, argv, run_kwargs)
         (scratch / "out.mp4").replace(out_dir / entry)
     return Package(entry, (entry,))
-
-
-def in_parallel(jobs: Iterable[Callable[[], T]]) -> list[T]:
-    """Run the jobs, as many at once as there are processors; return their results in order or raise the first error."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        futures = [pool.submit(job) for job in jobs]
-        try:
-            return [future.result() for future in futures]
-        finally:
-            for future in futures:
-                future.cancel()
 
 
 def _check(plan: Plan, parts: Mapping[str, Sequence[Path]], audio: Sequence[Path], name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -120,11 +120,20 @@ def _lowest_after(packets: StreamPackets) -> list[int | None]:
     return found
 
 
-def _clean_keyframes(packets: StreamPackets) -> dict[int, bool]:
+@dataclass(frozen=True)
+class _Key:
+    """What the packets tell of a keyframe; nothing where they do not know it."""
+
+    clean: bool = False
+    packet: int | None = None
+
+
+def _keyframe_packets(packets: StreamPackets) -> dict[int, _Key]:
+    """Return the keyframes by their PTS."""
     lowest = _lowest_after(packets)
     return {
-        pts: after is None or after > pts
-        for pts, key, after in zip(packets.pts, packets.key, lowest, strict=True)
+        pts: _Key(after is None or after > pts, number)
+        for number, (pts, key, after) in enumerate(zip(packets.pts, packets.key, lowest, strict=True))
         if key and pts is not None
     }
 
@@ -136,7 +145,7 @@ def index_packets(packets: StreamPackets, time_base: Fraction) -> FrameIndex:
         for pts, duration, discarded in zip(packets.pts, packets.duration, packets.discarded, strict=True)
         if pts is not None and not discarded
     )
-    return _index(shown, _clean_keyframes(packets), time_base)
+    return _index(shown, _keyframe_packets(packets), time_base)
 
 
 def index_frames(frames: Sequence[Frame], packets: StreamPackets, time_base: Fraction) -> FrameIndex:
@@ -152,12 +161,12 @@ def index_frames(frames: Sequence[Frame], packets: StreamPackets, time_base: Fra
             when = f"after {float(shown[-1][0] * time_base):.3f} s" if shown else "at the start"
             raise InvalidInputData(f"The video's timestamps are missing or go back at frame {number}, {when}; remux the source.")
         shown.append((pts, frame.duration))
-    clean = _clean_keyframes(packets)
-    keys = {frame.pts: clean.get(frame.pts, False) for frame in frames if frame.key and frame.pts is not None}
+    known = _keyframe_packets(packets)
+    keys = {frame.pts: known.get(frame.pts, _Key()) for frame in frames if frame.key and frame.pts is not None}
     return _index(shown, keys, time_base)
 
 
-def _index(shown: Sequence[tuple[int, int]], keys: dict[int, bool], time_base: Fraction) -> FrameIndex:
+def _index(shown: Sequence[tuple[int, int]], keys: Mapping[int, _Key], time_base: Fraction) -> FrameIndex:
     if not shown:
         raise InvalidInputData("The video stream has no frames.")
     pts = tuple(pts for pts, _ in shown)
@@ -175,7 +184,7 @@ def _last_duration(pts: Sequence[int], told: int) -> int:
     return max(1, round(median(after - before for before, after in pairwise(pts))))
 
 
-def _keyframes(pts: Iterable[int], keys: dict[int, bool]) -> Iterable[Keyframe]:
+def _keyframes(pts: Iterable[int], keys: Mapping[int, _Key]) -> Iterable[Keyframe]:
     for number, value in enumerate(pts):
-        if value in keys:
-            yield Keyframe(frame=number, pts=value, clean=keys[value] or number == 0)
+        if (key := keys.get(value)) is not None:
+            yield Keyframe(frame=number, pts=value, clean=key.clean or number == 0, packet=key.packet)

@@ -12,8 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from include.errors import InvalidInputData, LimitExceeded
-from include.ffmpeg_ops import damage, packets, rate, streams
+from include.errors import InputNotSupported, InvalidInputData, LimitExceeded
+from include.ffmpeg_ops import damage, packets, rate, streams, tools
 from include.ffmpeg_ops.ffprobe import Source
 from include.ffmpeg_ops.models import AudioStream, DroppedStream, FrameIndex, MediaInfo, VideoStream
 from include.ffmpeg_ops.packets import StreamPackets
@@ -27,18 +27,21 @@ SEEKABLE = ("mov", "matroska", "mpegts", "flv")
 
 
 def probe(
-    path: Path, *, settings: Settings, damage_policy: Literal["strict", "salvage"] = "strict"
+    path: Path, *, settings: Settings, damage_policy: Literal["strict", "salvage"] = "strict", copies_audio: bool = False
 ) -> tuple[MediaInfo, FrameIndex]:
     """Return what ``path`` holds and every frame of its main video stream.
 
-    Raises :class:`InputNotSupported` for what is no media, or of a kind that we do not read; :class:`InvalidInputData` for
-    media without video and, under ``strict``, for damage; :class:`LimitExceeded` beyond the settings' limits. Under ``salvage``
-    the findings of damage are in :attr:`MediaInfo.damage`.
+    Raises :class:`InputNotSupported` for what is no media, or of a kind that we do not read, or that this ffmpeg cannot decode
+    (of the audio that only where it is not just copied); :class:`InvalidInputData` for media without video and, under
+    ``strict``, for damage; :class:`LimitExceeded` beyond the settings' limits. Under ``salvage`` the findings of damage are in
+    :attr:`MediaInfo.damage`.
     """
     source = Source(path, settings)
     document = source.document()
     _check_limits(document, settings)
-    chosen = streams.select(document["streams"])
+    chosen = streams.select(document["streams"], lambda audio: None if copies_audio else _undecodable(audio, settings))
+    if why := _undecodable(chosen.video, settings):
+        raise InputNotSupported(f"The source's video (stream {chosen.video['index']}) cannot be read: {why}.")
     table = source.packets()
     found = damage.findings(document, table, source.said) + damage.incomplete_packet(source.head, source.size)
     if found and damage_policy == "strict":
@@ -81,6 +84,21 @@ def _check_limits(document: Document, settings: Settings) -> None:
         return
     if seconds > settings.max_source_seconds:
         raise _too_long(seconds, settings)
+
+
+# Where the decoders of codecs come from that not every ffmpeg brings along.
+_DECODERS = {"av1": "built with libdav1d or libaom", "vvc": "of version 7.1 or newer", "evc": "built with libxevd"}
+
+
+def _undecodable(stream: Document, settings: Settings) -> str | None:
+    """Return why this ffmpeg cannot decode the stream and what to do about it; None where it can."""
+    codec = stream["codec_name"]
+    if tools.has_decoder(codec, settings):
+        return None
+    return (
+        f"it is {codec}, for which this ffmpeg ({tools.tools(settings).version}) has no decoder; install an ffmpeg "
+        f"{_DECODERS.get(codec, 'that has one')} (MEDIA_FFMPEG names it) or convert the source"
+    )
 
 
 def _too_long(seconds: Fraction, settings: Settings) -> LimitExceeded:

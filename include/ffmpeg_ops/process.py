@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import gc
 import io
 import os
 import re
@@ -12,9 +13,10 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -50,6 +52,7 @@ class Flag(Protocol):
 
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
+_FORKING = threading.Lock()
 
 
 def _die_with_parent() -> None:
@@ -61,6 +64,22 @@ def _widen(pipe: io.FileIO) -> None:
     # Pictures are larger than the 64 KiB of a pipe; a system that allows no more just switches more often.
     with contextlib.suppress(OSError, AttributeError):
         fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector out of the child between fork and exec.
+
+    There it may come upon a decoder of PyAV and wait for its threads, which only the parent has, for ever.
+    """
+    with _FORKING:
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if enabled:
+                gc.enable()
 
 
 def _environment() -> dict[str, str]:
@@ -92,16 +111,17 @@ class Child:
         self._piped = piped
         self._reaped = False
         try:
-            self._process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                env=_environment(),
-                start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call through a library loaded before the fork
-            )
+            with _no_collection():
+                self._process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    bufsize=0,
+                    env=_environment(),
+                    start_new_session=True,
+                    preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call through a library loaded before the fork
+                )
         except OSError as error:
             raise InternalError(
                 f"{Path(argv[0]).name} cannot be started ({error.strerror}); install ffmpeg or set "

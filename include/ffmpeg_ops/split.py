@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,6 @@ from include.errors import Cancelled, InputError, InternalError, MediaError, Tim
 from include.ffmpeg_ops import probe, runner
 from include.ffmpeg_ops.ffprobe import Source
 from include.ffmpeg_ops.models import FrameIndex, MediaInfo
-from include.ffmpeg_ops.packets import StreamPackets
 from include.ffmpeg_ops.runner import Command
 from include.ffmpeg_ops.segments import Manifest, Segment, cut_segments, unsplit
 from include.settings import get_settings
@@ -51,7 +50,8 @@ def split(
         if len(segments) == 1 and not always:
             break
         try:
-            _write(source, info, segments, out_dir / f"segment-%05d.{container}", **run_kwargs)
+            numbers = _packet_numbers(index, segments)
+            _write(source, info, numbers, out_dir / f"segment-%05d.{container}", **run_kwargs)
             _check(info, index, segments, out_dir, run_kwargs)
         except (Cancelled, TimedOut):
             raise
@@ -66,9 +66,8 @@ def split(
     return unsplit(index)
 
 
-def _write(source: Path, info: MediaInfo, segments: Sequence[Segment], pattern: Path, **run_kwargs: Any) -> None:
+def _write(source: Path, info: MediaInfo, numbers: Sequence[int], pattern: Path, **run_kwargs: Any) -> None:
     container = pattern.suffix.removeprefix(".")
-    numbers = _packet_numbers(source, info, segments, run_kwargs)
     # NUT has no negative times. Whole seconds, so that nothing is rounded.
     lead = max(0, math.ceil(-info.epoch) + 10) if container == "nut" else 0
     argv = ["ffmpeg", "-copyts", "-itsoffset", str(lead), *runner.input_options(), "-i", f"file:{source.resolve()}"]
@@ -80,14 +79,13 @@ def _write(source: Path, info: MediaInfo, segments: Sequence[Segment], pattern: 
     runner.run(Command(tuple(argv)), **run_kwargs)
 
 
-def _packet_numbers(source: Path, info: MediaInfo, segments: Sequence[Segment], run_kwargs: Mapping[str, Any]) -> list[int]:
+def _packet_numbers(index: FrameIndex, segments: Sequence[Segment]) -> list[int]:
     """Return how many packets of the video lie before each segment but the first: not all of them are frames that are shown."""
-    own = Source(source, run_kwargs.get("settings") or get_settings()).packets().get(info.video.index, StreamPackets())
-    place = {pts: number for number, (pts, key) in enumerate(zip(own.pts, own.key, strict=True)) if key}
-    try:
-        return [place[segment.start_pts] for segment in segments[1:]]
-    except KeyError:
-        raise InternalError("A keyframe of the index is not among the packets.") from None
+    place = {keyframe.frame: keyframe.packet for keyframe in index.keyframes}
+    numbers = [place.get(segment.first_frame) for segment in segments[1:]]
+    if None in numbers:
+        raise InternalError("A keyframe of the index is not among the packets.")
+    return [number for number in numbers if number is not None]
 
 
 def _check(info: MediaInfo, index: FrameIndex, segments: tuple[Segment, ...], out_dir: Path, run_kwargs: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -51,8 +51,8 @@ class Selection:
     dropped: tuple[DroppedStream, ...]
 
 
-def select(streams: Sequence[Document]) -> Selection:
-    """Choose the main video stream and the readable audio streams.
+def select(streams: Sequence[Document], why_not: Callable[[Document], str | None] = lambda audio: None) -> Selection:
+    """Choose the main video stream and the readable audio streams; ``why_not`` tells why one is none of these, where it is not.
 
     Covers, attached pictures and timed thumbnails are no video. Of several videos the default one wins, then the largest.
     Raises :class:`InvalidInputData` without video, :class:`InputNotSupported` where there is audio but none that we can read.
@@ -61,6 +61,8 @@ def select(streams: Sequence[Document]) -> Selection:
     videos, audio = [], []
     for stream in streams:
         kind, reason = _judge(stream)
+        if kind == "audio":
+            reason = reason or why_not(stream)
         if reason:
             dropped.append(_dropped(stream, kind, reason))
         elif kind == "video":

@@ -11,7 +11,7 @@ from include.errors import InternalError, OutputNotSupported
 from include.ffmpeg_ops.process import Child
 from include.settings import Settings, get_settings
 
-__all__ = ["Tools", "has_filter", "tools"]
+__all__ = ["Tools", "has_decoder", "has_filter", "tools"]
 
 OLDEST = 5
 
@@ -35,6 +35,26 @@ def tools(settings: Settings | None = None) -> Tools:
 def has_filter(name: str, settings: Settings | None = None) -> bool:
     """Tell whether the configured ffmpeg has the filter."""
     return name in _filters((settings or get_settings()).ffmpeg)
+
+
+def has_decoder(codec: str, settings: Settings | None = None) -> bool:
+    """Tell whether the configured ffmpeg can decode ``codec`` (ffprobe's codec_name) without special hardware."""
+    return codec in _decodable((settings or get_settings()).ffmpeg)
+
+
+# FFmpeg's own decoder of AV1 is but a door to the hardware's.
+_HARDWARE = re.compile(r"av1|\w+_(amf|crystalhd|cuvid|d3d12va|mediacodec|mmal|qsv|rkmpp|v4l2m2m|vaapi|videotoolbox)")
+
+
+@lru_cache(maxsize=8)
+def _decodable(ffmpeg: str) -> frozenset[str]:
+    found = set()
+    # "DEV.L. av1   Alliance for Open Media AV1 (decoders: libdav1d av1 )"; no list: there is one, of the codec's own name.
+    for codec, rest in re.findall(r"^ D[E.][VASDT.][I.][L.][S.] (\w+)(.*)$", _say(ffmpeg, "-codecs"), re.MULTILINE):
+        listed = re.search(r"\(decoders: ([^)]*)\)", rest)
+        if any(not _HARDWARE.fullmatch(name) for name in (listed[1].split() if listed else [codec])):
+            found.add(codec)
+    return frozenset(found)
 
 
 @lru_cache(maxsize=8)

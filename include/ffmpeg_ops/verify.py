@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from include.errors import VerificationFailed
 from include.ffmpeg_ops import boxes, playlist, rendition, runner
 from include.ffmpeg_ops.checks import StreamRules, check_picture, expect
 from include.ffmpeg_ops.models import Plan, Rung, VideoTask
-from include.ffmpeg_ops.package import Package, audio_groups, in_parallel, is_muxed
+from include.ffmpeg_ops.package import Package, audio_groups, is_muxed
+from include.ffmpeg_ops.parallel import in_parallel
 from include.ffmpeg_ops.rendition import Rendition
 from include.settings import get_settings
 
@@ -95,10 +96,11 @@ class _Check:
         listed = [playlist.uri_path(item.uri) for item in [*master.playlists, *master.media] if item.uri]
         expect("the master playlist", "renditions", listed, [f"{folder}/{name}.m3u8" for folder in folders])
 
-        def job(folder: str, rung: Rung | None) -> Callable[[], tuple[Rendition, dict[str, Any]]]:
-            return lambda: self._playlist(folder, rung, out_dir / folder / f"{name}.m3u8")
+        def check(folder: str) -> tuple[Rendition, dict[str, Any]]:
+            return self._playlist(folder, rungs.get(folder), out_dir / folder / f"{name}.m3u8")
 
-        checked = in_parallel([job(rung.name, rung) for rung in self.plan.rungs] + [job(group.folder, None) for group in groups])
+        rungs = {rung.name: rung for rung in self.plan.rungs}
+        checked = in_parallel(check, folders)
         made = [item for item, _ in checked]
         self._check_listing(made, package, out_dir)
         videos, sounds = checked[: len(self.plan.rungs)], checked[len(self.plan.rungs) :]
@@ -116,7 +118,7 @@ class _Check:
             expect(f"{group.folder}", "streams", [stream.kind for stream in item.streams], ["audio"])
             audio_facts[group.folder] = facts | self.rules.audio(group.folder, group.target, item.streams[0], first)
         heard = [item for item, _ in sounds] or ([videos[0][0]] if is_muxed(self.plan) else [])
-        in_parallel([lambda item=item: rendition.decode(item, "audio", **self.run_kwargs) for item in heard])  # type: ignore[misc]
+        in_parallel(lambda item: rendition.decode(item, "audio", **self.run_kwargs), heard)
         self._check_master(master, made)
         return {
             "renditions": {rung.name: facts for rung, (_, facts) in zip(self.plan.rungs, videos, strict=True)},

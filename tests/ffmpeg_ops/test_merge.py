@@ -193,7 +193,46 @@ def test_what_the_container_does_not_take_is_told_and_sound_that_it_does_not_tak
         merge.keepable(source, info, container_of(".webm"), tmp_path, settings=SETTINGS)
 
 
-@pytest.mark.parametrize("suffix", [".avi", ".mpg", ".wmv", ""])
-def test_a_kind_of_file_that_cannot_hold_the_result_is_refused(suffix: str) -> None:
-    with pytest.raises(InputNotSupported, match="remux"):
+def test_a_file_is_asked_once_what_it_is(clip: Clips, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = tmp_path / "source.mp4"
+    source.write_bytes(clip("languages").read_bytes())
+    with caplog.at_level("INFO", logger="include.ffmpeg_ops.runner"):
+        job = Job(source, tmp_path, SETTINGS)
+        verify(job, job.merged())
+    asked = [message for message in caplog.messages if "-show_streams" in message and str(source) in message]
+    assert len(asked) == 1
+    # Another file in its place is another file.
+    source.write_bytes(clip("short").read_bytes())
+    assert len(Source(source, SETTINGS).document()["streams"]) == 2
+
+
+def test_the_damage_that_a_file_shows_when_it_is_asked_is_remembered(clip: Clips, tmp_path: Path) -> None:
+    # Its index is whole, its data are not.
+    once, again = (Source(clip("truncated"), SETTINGS) for _ in range(2))
+    assert once.document() is again.document()
+    assert once.said == again.said
+
+
+@pytest.mark.parametrize(
+    ("suffix", "why"),
+    [(".avi", "no time"), (".MPG", "only some frames have a time"), (".wmv", "decoded"), ("", "remux"), (".xyz", "remux")],
+)
+def test_a_kind_of_file_that_cannot_hold_the_result_is_refused_with_the_reason(suffix: str, why: str) -> None:
+    with pytest.raises(InputNotSupported, match=f"{why}.*") as caught:
         container_of(suffix)
+    assert "remux" in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["avi", "mpegps"])
+def test_such_a_file_can_be_upscaled_when_it_is_remuxed_as_the_refusal_says(name: str, clip: Clips, tmp_path: Path) -> None:
+    with pytest.raises(InputNotSupported) as caught:
+        container_of(clip(name).suffix)
+    _, _, command = caught.value.message.removesuffix(").").partition("(ffmpeg ")
+    source, folder = tmp_path / "out.mkv", tmp_path / "work"
+    places = {f"in{clip(name).suffix}": str(clip(name)), "out.mkv": str(source)}
+    subprocess.run([ffmpeg(), "-v", "error", *(places.get(word, word) for word in command.split())], check=True)
+    folder.mkdir()
+    job = Job(source, folder, SETTINGS)
+    made = job.merged()
+    assert verify(job, made)["frames"] == 100
+    assert read_frame_numbers(made) == list(range(100))

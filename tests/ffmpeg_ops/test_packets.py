@@ -66,6 +66,16 @@ def test_a_keyframe_that_is_followed_by_leading_pictures_is_unclean() -> None:
     assert [(key.frame, key.clean) for key in index.keyframes] == [(0, True), (6, False)]
 
 
+def test_a_keyframe_knows_how_many_packets_lie_before_it_and_frames_without_a_packet_do_not() -> None:
+    hidden = packets([-2, -1, 0, 3, 1, 2, 4, 5], {0, 2, 6}, discarded={0, 1})
+    assert [(key.frame, key.packet) for key in index_packets(hidden, TICK).keyframes] == [(0, 2), (4, 6)]
+    frames = [Frame(0, True, 1), Frame(1, False, 1), Frame(2, True, 1)]
+    made = index_frames(frames, packets([0, None, 2], {0, 2}), TICK)
+    assert [(key.frame, key.packet) for key in made.keyframes] == [(0, 0), (2, 2)]
+    made = index_frames(frames, packets([None, None, 2], {0, 2}), TICK)
+    assert [(key.frame, key.packet) for key in made.keyframes] == [(0, None), (2, 2)]
+
+
 def test_frames_that_an_edit_list_hides_are_not_counted() -> None:
     index = index_packets(packets([-2, -1, 0, 1, 2], {0, 3}, discarded={0, 1}), TICK)
     assert index.pts == (0, 1, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 from include.errors import InputNotSupported, InvalidInputData, LimitExceeded
 from include.ffmpeg_ops.models import FrameIndex, MediaInfo
 from include.ffmpeg_ops.probe import probe
+from include.ffmpeg_ops.tools import has_decoder
 from include.settings import Settings
 from tests.conftest import Clips
-from tests.media import CLIPS, read_frame_numbers
+from tests.media import CLIPS, ffmpeg, has_encoder, read_frame_numbers
 
 SETTINGS = Settings()
 SOUND = [
@@ -298,3 +300,41 @@ def test_time_that_jumps_back_is_refused_even_to_salvage(clip: Clips, tmp_path: 
     path.write_bytes(clip("start_offset").read_bytes() + clip(second).read_bytes())
     with pytest.raises(InvalidInputData, match="go back"):
         probe(path, settings=SETTINGS, damage_policy="salvage")
+
+
+def without(codec: str, tmp_path: Path) -> Settings:
+    """Settings of an ffmpeg that says that it has no decoder for ``codec``."""
+    path, real = tmp_path / "ffmpeg", shutil.which(SETTINGS.ffmpeg)
+    listing = f"{real} \"$@\" | sed 's/^ D\\(.....\\) {codec} / .\\1 {codec} /'"
+    path.write_text(f'#!/bin/sh\ncase "$*" in *-codecs*) {listing};; *) exec {real} "$@";; esac\n')
+    path.chmod(0o755)
+    return Settings(ffmpeg=str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "kind"), [("plain", "h264", "video"), ("vp9", "vp9", "video"), ("plain", "aac", "audio")]
+)
+def test_what_this_ffmpeg_cannot_decode_is_refused_before_any_work(
+    clip: Clips, tmp_path: Path, name: str, codec: str, kind: str
+) -> None:
+    settings = without(codec, tmp_path)
+    with pytest.raises(InputNotSupported, match=rf"{kind} .*it is {codec}, for which .* no decoder; install .*MEDIA_FFMPEG"):
+        probe(clip(name), settings=settings)
+
+
+def test_sound_that_is_only_copied_needs_no_decoder(clip: Clips, tmp_path: Path) -> None:
+    info, _ = probe(clip("plain"), settings=without("aac", tmp_path), copies_audio=True)
+    assert len(info.audio) == 1
+
+
+def test_a_source_in_av1_is_probed_or_refused_with_what_to_do(tmp_path: Path, clip: Clips) -> None:
+    encoder = next((name for name in ("libsvtav1", "libaom-av1") if has_encoder(name)), None)
+    if encoder is None:
+        pytest.skip("this ffmpeg has no encoder for AV1")
+    source = tmp_path / "a.mp4"
+    options = ["-frames:v", "5", "-c:v", encoder, "-preset" if encoder == "libsvtav1" else "-cpu-used", "8"]
+    subprocess.run([ffmpeg(), "-v", "error", "-i", str(clip("no_audio")), *options, str(source)], check=True, capture_output=True)
+    if has_decoder("av1", SETTINGS):
+        assert probed(source)[0].video.frames == 5
+    with pytest.raises(InputNotSupported, match=r"it is av1, .* built with libdav1d or libaom"):
+        probe(source, settings=without("av1", tmp_path))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shlex
@@ -24,10 +25,10 @@ from include.errors import (
     OutputNotSupported,
     TimedOut,
 )
-from include.ffmpeg_ops import log, runner
+from include.ffmpeg_ops import log, process, runner
 from include.ffmpeg_ops.log import LogLine
 from include.ffmpeg_ops.runner import Command, Progress
-from include.ffmpeg_ops.tools import has_filter
+from include.ffmpeg_ops.tools import has_decoder, has_filter
 from include.settings import Settings
 from tests.conftest import Clips
 
@@ -85,6 +86,16 @@ def test_much_output_on_both_channels_does_not_block(tmp_path: Path) -> None:
     )
     done = runner.run(Command(("ffmpeg", "-i", "x", "out.mp4")), settings=settings, timeout=60)
     assert len(done.log) == 4000
+
+
+def test_nothing_is_collected_between_fork_and_exec(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_die_with_parent", lambda: os._exit(7 if gc.isenabled() else 9))
+    child = process.Child(["true"], None, progress=False)
+    try:
+        assert child.wait(10, None) == 9
+    finally:
+        child.end()
+    assert gc.isenabled()
 
 
 def test_the_command_is_logged_ready_to_paste(clip: Clips, caplog: pytest.LogCaptureFixture) -> None:
@@ -347,6 +358,25 @@ def test_the_programs_in_use_are_known(tools: tuple[str, str]) -> None:
 @pytest.mark.parametrize(("name", "there"), [("lut3d", True), ("scale", True), ("nonsense", False)])
 def test_the_filters_of_the_ffmpeg_in_use_are_known(tools: tuple[str, str], name: str, there: bool) -> None:
     assert has_filter(name) is there
+
+
+@pytest.mark.parametrize(
+    ("line", "there"),
+    [
+        pytest.param(" DEV.L. av1   AOMedia AV1 (decoders: libdav1d av1 av1_cuvid ) (encoders: libaom-av1 )", True,
+                     id="software-beside-hardware"),
+        pytest.param(" DEV.L. av1   AOMedia AV1 (decoders: av1 av1_cuvid av1_qsv ) (encoders: libaom-av1 )", False,
+                     id="hardware-alone"),
+        pytest.param(" DEV.L. av1   AOMedia AV1 (encoders: libaom-av1 )", False, id="a-door-to-the-hardware"),
+        pytest.param(" .EV.L. av1   AOMedia AV1 (encoders: libaom-av1 )", False, id="encoders-alone"),
+        pytest.param(" DEV.L. av1   AOMedia AV1", False, id="one-of-the-codecs-name-that-is-hardware"),
+    ],
+)  # fmt: skip
+def test_a_codec_without_a_decoder_in_software_is_known_before_it_is_tried(tmp_path: Path, line: str, there: bool) -> None:
+    settings = program(tmp_path, f"echo 'Codecs:'; echo ' -------'; echo '{line}'; echo ' D.V.L. h263   H.263 / H.263-1996'")
+    assert has_decoder("av1", settings) is there
+    assert has_decoder("h263", settings)
+    assert not has_decoder("nonsense", settings)
 
 
 def test_an_old_ffmpeg_is_refused(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ from tests.media import read_frame_numbers
         ("edit_list", "mov", 4),
         ("single_keyframe", "source", 1),
         ("open_gop_265", "source", 1),
+        ("half_open_gop_265", "nut", 3),
+        ("closed_gop_265", "nut", 5),
         ("avi", "source", 1),
         ("one_frame", "source", 1),
     ],
@@ -54,3 +56,30 @@ def test_one_segment_is_written_where_it_is_asked_for(clip: Clips, tmp_path: Pat
     manifest = split.split(source, info, index, tmp_path, segment_time=60, most=200, always=True, settings=settings)
     assert [segment.file for segment in manifest.segments] == ["segment-00000.nut"]
     assert read_frame_numbers(tmp_path / "segment-00000.nut") == list(range(250))
+
+
+@pytest.mark.parametrize(("name", "always"), [("plain", False), ("edit_list", False), ("single_keyframe", True), ("vp8", False)])
+def test_the_source_is_read_by_the_probe_alone_and_by_the_split_itself(
+    name: str, always: bool, clip: Clips, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, settings = clip(name), Settings(_env_file=None)  # type: ignore[call-arg]
+    info, index = probe.probe(source, settings=settings)
+    caplog.clear()
+    with caplog.at_level("INFO", logger="include.ffmpeg_ops.runner"):
+        split.split(source, info, index, tmp_path, segment_time=1.5, most=200, always=always, settings=settings)
+    reading = [Path(message.split()[0]).name for message in caplog.messages if str(source) in message]
+    # NUT cannot leave out what an edit list does: there it takes a second split.
+    assert len(reading) == (2 if name == "edit_list" else 1)
+    assert not any(program.startswith("ffprobe") for program in reading)
+
+
+@pytest.mark.parametrize("name", ["single_keyframe", "open_gop_265", "one_frame"])
+def test_nothing_is_asked_of_a_source_that_stays_whole(
+    name: str, clip: Clips, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, settings = clip(name), Settings(_env_file=None)  # type: ignore[call-arg]
+    info, index = probe.probe(source, settings=settings)
+    caplog.clear()
+    with caplog.at_level("INFO", logger="include.ffmpeg_ops.runner"):
+        split.split(source, info, index, tmp_path, segment_time=1.5, most=200, settings=settings)
+    assert caplog.messages == []

@@ -42,6 +42,17 @@ def test_a_quarter_turn_swaps_the_sides_that_viewers_see(version: str) -> None:
     assert (shown.display_width, shown.display_height) == (128, 72)
 
 
+def test_sound_that_cannot_be_decoded_is_left_out_where_there_is_other_sound() -> None:
+    def why_not(stream: Any) -> str | None:
+        return f"it is {stream['codec_name']}, for which there is no decoder" if stream["codec_name"] == "ac4" else None
+
+    both = streams.select([video(), audio(codec_name="ac4"), audio(index=2)], why_not)
+    assert [stream["index"] for stream in both.audio] == [2]
+    assert [(stream.index, stream.reason) for stream in both.dropped] == [(1, "it is ac4, for which there is no decoder")]
+    with pytest.raises(InputNotSupported, match=r"audio \(stream 1\) cannot be read: it is ac4, for which"):
+        streams.select([video(), audio(codec_name="ac4")], why_not)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_mirrored_turn_is_told_as_mirror_then_turn(version: str) -> None:
     assert streams.orientation(streams.select(recorded("rotated_90_flipped", version)).video) == (270, True)
