@@ -83,8 +83,6 @@ class ObjectCache:
                     break
                 if links == 1:
                     path.unlink(missing_ok=True)
-                    # Whoever holds this lock may meet a second holder: that costs a download, never a wrong file.
-                    path.with_suffix(".lock").unlink(missing_ok=True)
                     total -= size
                     logger.info("trimmed %s (%d bytes) from the cache", path.name, size)
 

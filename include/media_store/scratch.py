@@ -1,9 +1,14 @@
-"""Local folders: private to this user, and scratch space that is swept when its owner has died."""
+"""Local folders: private to this user, and scratch space that is swept when its owner has died.
+
+Whatever is temporary has a lock, held by the process that works with it and freed by the system when that process ends, however
+it ends. What nobody holds is rubbish: the next process that wants scratch space removes it.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import stat
 import uuid
@@ -15,9 +20,15 @@ from filelock import FileLock, Timeout
 
 from include.errors import InternalError
 
-__all__ = ["private_folder", "scratch_folder", "sweep"]
+__all__ = ["folder_beside", "private_folder", "scratch_folder", "sweep"]
 
 logger = logging.getLogger(__name__)
+
+_LOCK = ".lock"
+# Names of our own making: among other people's files nothing else is touched.
+_BESIDE = re.compile(r"\.reelflow-[0-9a-f]{32}")
+_OWN = re.compile(r"[0-9a-f]{32}")
+_LOCK_FOLDERS = ("locks", "objects")
 
 
 def private_folder(path: Path) -> Path:
@@ -36,30 +47,64 @@ def scratch_folder(cache_dir: Path) -> Iterator[Path]:
     parent = private_folder(cache_dir) / "scratch"
     parent.mkdir(exist_ok=True)
     sweep(cache_dir)
-    folder = parent / uuid.uuid4().hex
-    # The lock, which dies with its process, is held before the folder exists: a folder without it has no owner.
+    with _owned(parent / uuid.uuid4().hex) as folder:
+        yield folder
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """Give an empty, hidden folder beside ``path``, from which a file can be renamed to it; those of the dead are removed."""
+    _sweep(path.parent, _BESIDE)
+    with _owned(path.parent / f".reelflow-{uuid.uuid4().hex}") as folder:
+        yield folder
+
+
+def sweep(cache_dir: Path) -> int:
+    """Remove the scratch folders and the locks of processes that are gone; return how many folders.
+
+    What is in use is left alone, and nothing is waited for.
+    """
+    for name in _LOCK_FOLDERS:
+        if (cache_dir / name).is_dir():
+            _remove_locks(cache_dir / name)
+    return _sweep(cache_dir / "scratch", _OWN)
+
+
+@contextmanager
+def _owned(folder: Path) -> Iterator[Path]:
+    # The lock is held before the folder exists: a folder without it has no owner.
     with FileLock(_lock(folder)):
-        folder.mkdir()
         try:
+            folder.mkdir()
             yield folder
         finally:
             _remove(folder)
 
 
-def sweep(cache_dir: Path) -> int:
-    """Remove the scratch folders of processes that are gone; return how many."""
+def _sweep(parent: Path, ours: re.Pattern[str]) -> int:
+    # A process may die between making its lock and its folder, or the other way round: either is enough to go by.
+    names = {entry.name.removesuffix(_LOCK) for entry in parent.iterdir()}
     removed = 0
-    for folder in (cache_dir / "scratch").iterdir():
-        if not folder.is_dir():
-            continue
+    for folder in (parent / name for name in sorted(names) if ours.fullmatch(name)):
         try:
             with FileLock(_lock(folder), timeout=0):
+                removed += folder.is_dir()
                 _remove(folder)
-        except Timeout:
+        except (Timeout, OSError):
+            # It is in use, or another user's.
             continue
-        removed += 1
         logger.info("removed scratch folder %s, whose process is gone", folder.name)
     return removed
+
+
+def _remove_locks(parent: Path) -> None:
+    for lock in parent.glob(f"*{_LOCK}"):
+        try:
+            with FileLock(lock, timeout=0):
+                # Whoever waits for it notices that it is gone, and makes another.
+                lock.unlink(missing_ok=True)
+        except Timeout:
+            continue
 
 
 def _remove(folder: Path) -> None:
@@ -68,4 +113,4 @@ def _remove(folder: Path) -> None:
 
 
 def _lock(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.lock")
+    return folder.with_name(f"{folder.name}{_LOCK}")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,7 @@ from include.media_store.cache import ObjectCache
 from include.media_store.locks import file_lock
 from include.media_store.models import ObjectRef, object_uri, parse_uri
 from include.media_store.objects import S3ObjectStore
-from include.media_store.scratch import private_folder, scratch_folder, sweep
+from include.media_store.scratch import folder_beside, private_folder, scratch_folder, sweep
 from include.settings import Settings
 
 
@@ -151,6 +152,126 @@ def test_a_killed_process_leaves_neither_locks_nor_scratch(settings: Settings) -
         assert not folder.exists()
         assert mine.exists()
     assert not mine.exists()
+
+
+def killed(program: str, *made: Path) -> None:
+    """Run a Python until it prints "ready", see that ``made`` are there, and kill it."""
+    child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline().strip() == "ready"
+    assert all(path.exists() for path in made)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+
+
+def test_nothing_of_a_killed_download_stays(settings: Settings, store: S3ObjectStore, bucket: str, tmp_path: Path) -> None:
+    ref = put(store, bucket, "cache/killed", 100)
+    program = f"""
+        import time
+        from pathlib import Path
+        from include.media_store.cache import ObjectCache
+        from include.media_store.locks import file_lock
+        from include.media_store.models import ObjectRef
+        from include.settings import Settings
+
+        class Slow:
+            def download(self, ref, path, on_bytes):
+                path.with_name(".half.part").write_bytes(b"x" * 50)
+                print("ready", flush=True)
+                time.sleep(600)
+
+        settings = Settings(cache_dir=Path({str(settings.cache_dir)!r}), cache_max_bytes=1000)
+        with file_lock(settings.cache_dir / "locks" / "unit.lock"):
+            ObjectCache(settings).fetch(Slow(), ObjectRef.model_validate_json({ref.model_dump_json()!r}))
+    """
+    killed(program, settings.cache_dir / "locks" / "unit.lock")
+    left = [path for path in settings.cache_dir.rglob("*") if path.is_file()]
+    assert {path.name for path in left} >= {".half.part", "unit.lock"}
+    assert ObjectCache(settings).fetch(store, ref, tmp_path / "mine").read_bytes() == store.get_bytes(bucket, "cache/killed")
+    sweep(settings.cache_dir)
+    assert [path for path in settings.cache_dir.rglob("*") if path.is_file()] == objects(settings)
+
+
+@pytest.mark.parametrize("left", ["lock", "folder", "both"])
+def test_half_of_a_scratch_folder_is_enough_to_go_by(settings: Settings, left: str) -> None:
+    scratch = settings.cache_dir / "scratch"
+    scratch.mkdir(parents=True)
+    if left != "folder":
+        (scratch / f"{'a' * 32}.lock").touch()
+    if left != "lock":
+        (scratch / ("a" * 32)).mkdir()
+    assert sweep(settings.cache_dir) == (left != "lock")
+    assert list(scratch.iterdir()) == []
+
+
+def test_folders_beside_an_output_are_swept_and_nothing_else_is(tmp_path: Path) -> None:
+    program = f"""
+        import time
+        from pathlib import Path
+        from include.media_store.scratch import folder_beside
+        with folder_beside(Path({str(tmp_path / "out.mp4")!r})) as folder:
+            (folder / "half.mp4").write_bytes(b"x")
+            print("ready", flush=True)
+            time.sleep(600)
+    """
+    others = [tmp_path / name for name in (".reelflow-notes", "out.mp4.lock", ".reelflow", f"{'a' * 32}")]
+    for other in others:
+        other.mkdir()
+    killed(program)
+    with folder_beside(tmp_path / "out.mp4") as mine, folder_beside(tmp_path / "out.mp4") as theirs:
+        there = {path.name for path in tmp_path.iterdir()}
+        assert there == {path.name for path in others} | {
+            name for one in (mine, theirs) for name in (one.name, f"{one.name}.lock")
+        }
+        assert list(mine.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in others}
+
+
+def test_locks_go_with_their_holders_and_never_let_two_in(tmp_path: Path) -> None:
+    path, inside, most = tmp_path / "x.lock", [0], [0]
+
+    def work(_: int) -> None:
+        with file_lock(path):
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            time.sleep(0.002)
+            inside[0] -= 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(40)))
+    assert most == [1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_takes_no_lock_away_from_anybody(settings: Settings) -> None:
+    locks = settings.cache_dir / "locks"
+    (settings.cache_dir / "scratch").mkdir(parents=True)
+    inside, most, stop = [0], [0], threading.Event()
+
+    def sweeping() -> None:
+        while not stop.wait(0.001):
+            sweep(settings.cache_dir)
+
+    def work(_: int) -> None:
+        with file_lock(locks / "unit.lock"):
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            time.sleep(0.005)
+            assert (locks / "unit.lock").exists()
+            inside[0] -= 1
+
+    with ThreadPoolExecutor(6) as pool:
+        sweepers = [pool.submit(sweeping) for _ in range(2)]
+        try:
+            list(pool.map(work, range(20)))
+        finally:
+            stop.set()
+        for sweeper in sweepers:
+            sweeper.result()
+    assert most == [1]
+    sweep(settings.cache_dir)
+    assert list(locks.iterdir()) == []
 
 
 def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
