@@ -4,7 +4,9 @@ python -m include.sr_model upscale in.mp4 out.mp4 --scale 2 --model fast
 python -m include.sr_model upscale photo.jpg large.png --scale 4
 python -m include.sr_model compare lanczos.mp4 ours.mp4 beside.mp4 --reference original.mp4
 python -m include.sr_model bench [clip.mp4]
-python -m include.sr_model compile --backend neuron --scale 2 --model fast
+python -m include.sr_model compile --backend neuron --all
+
+An output that is there already is replaced only with --overwrite, a source never.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from include.errors import MediaError
+from include.errors import MediaError, ParameterError
 from include.settings import Settings, get_settings
 from include.sr_model.backends.select import BACKENDS
-from include.sr_model.zoo import MODELS, VARIANTS, find
+from include.sr_model.zoo import MODELS, VARIANTS, available, find, preferred
 
 BAR = 30
 PRESETS = get_args(Settings.model_fields["sr_preset"].annotation)
@@ -28,6 +30,8 @@ PRESETS = get_args(Settings.model_fields["sr_preset"].annotation)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return 0, or 1 where it failed and standard error says why."""
     options = _parser().parse_args(arguments)
+    if "model" in options and options.model is None:
+        options.model = preferred(options.scale, get_settings().sr_model)
     try:
         options.run(options)
     except MediaError as error:
@@ -49,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     upscale = commands.add_parser("upscale", help="upscale a video (all else in it is copied) or a still (to PNG)")
     upscale.add_argument("source", type=Path)
     upscale.add_argument("out", type=Path)
+    _overwrite_option(upscale)
     _network_options(upscale)
     upscale.add_argument("--variant", choices=VARIANTS, default="video", help="clean: for sources that were never compressed")
     upscale.add_argument("--backend", choices=("auto", *BACKENDS), default=get_settings().sr_backend)
@@ -61,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("second", type=Path)
     compare.add_argument("out", type=Path, help="a video, or a PNG")
     compare.add_argument("--reference", type=Path)
+    _overwrite_option(compare)
     compare.set_defaults(run=_compare)
 
     bench = commands.add_parser("bench", help="measure networks, backends and the whole way on this machine")
@@ -73,13 +79,37 @@ def _parser() -> argparse.ArgumentParser:
     compile_ = commands.add_parser("compile", help="compile a network for a Neuron device")
     compile_.add_argument("--backend", choices=("neuron", "neuronx"), required=True)
     _network_options(compile_)
+    compile_.add_argument("--all", action="store_true", help="every network for use, whatever --scale and --model say")
     compile_.set_defaults(run=_compile)
     return parser
 
 
 def _network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", type=int, choices=(2, 4), default=2)
-    parser.add_argument("--model", choices=MODELS, default=get_settings().sr_model)
+    parser.add_argument("--model", choices=MODELS, help="default: MEDIA_SR_MODEL, or the largest below it that there is")
+
+
+def _overwrite_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace OUT where it is there already, once the new one is complete; never a source",
+    )
+
+
+def _check_output(out: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
+    """Raise :class:`ParameterError` before any work is done where ``out`` would replace what it must not.
+
+    A source is never replaced, not under another name (a link) either, as with ffmpeg; and nobody is asked, unlike there:
+    scripts have no one to ask.
+    """
+    for source in sources:
+        if out.exists() and source.exists() and out.samefile(source):
+            raise ParameterError(f"{out} is the source {source} itself, which is never replaced; name another output.")
+    if out.is_dir():
+        raise ParameterError(f"{out} is a folder; name a file in it.")
+    if (out.exists() or out.is_symlink()) and not overwrite:
+        raise ParameterError(f"{out} is there already; name another output, or say --overwrite to replace it.")
 
 
 def _crf(text: str) -> float:
@@ -93,6 +123,7 @@ def _upscale(options: argparse.Namespace) -> None:
     from include.sr_model import stills  # noqa: PLC0415
     from include.sr_model.whole import upscale_file  # noqa: PLC0415
 
+    _check_output(options.out, [options.source], overwrite=options.overwrite)
     started = time.monotonic()
     if options.source.suffix.lower() in stills.SUFFIXES:
         width, height = stills.upscale_still(
@@ -129,6 +160,8 @@ def _show(frames: int, total: int, fps: float | None) -> None:
 def _compare(options: argparse.Namespace) -> None:
     from include.sr_model.compare import measure, side_by_side  # noqa: PLC0415
 
+    sources = [path for path in (options.first, options.second, options.reference) if path]
+    _check_output(options.out, sources, overwrite=options.overwrite)
     side_by_side(options.first, options.second, options.out)
     print(options.out)
     if options.reference:
@@ -146,7 +179,10 @@ def _bench(options: argparse.Namespace) -> None:
 def _compile(options: argparse.Namespace) -> None:
     from include.sr_model.backends.neuron import compile_network  # noqa: PLC0415
 
-    print(compile_network(options.backend, find(options.scale, options.model), get_settings().sr_compiled_dir))
+    every = [entry for entry in available() if entry.variant == "video"]
+    networks = every if options.all else [find(options.scale, options.model)]
+    for network in networks:
+        print(compile_network(options.backend, network, get_settings().sr_compiled_dir), flush=True)
 
 
 if __name__ == "__main__":

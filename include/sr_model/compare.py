@@ -12,6 +12,7 @@ from include.ffmpeg_ops import runner
 from include.ffmpeg_ops.quality import IDENTICAL_PSNR
 from include.ffmpeg_ops.runner import Command
 from include.ffmpeg_ops.tools import has_filter
+from include.media_store.scratch import folder_beside
 from include.settings import Settings
 from include.sr_model.stills import SUFFIXES, read_still, write_raw, write_still
 
@@ -29,14 +30,17 @@ def side_by_side(first: Path, second: Path, out: Path, *, settings: Settings | N
     if suffix != ".png" and suffix not in _VIDEOS:
         raise OutputNotSupported(f"{out.name} is neither a PNG nor one of {', '.join(_VIDEOS)}.")
     graph = f"{_PAIR};[a][b]hstack"
-    with tempfile.TemporaryDirectory() as folder:
+    with folder_beside(out) as folder:
         inputs = ["ffmpeg", *_input(first, folder), *_input(second, folder), "-filter_complex"]
         if suffix != ".png":
             encode = ("-c:v", "libx264", "-crf", "12", "-preset", "veryfast", "-fps_mode", "passthrough")
-            argv = (*inputs, f"{graph},format=yuv420p[v]", "-map", "[v]", *encode, f"file:{out}")
-            runner.run(Command(argv), settings=settings)
+            made = folder / f"pair{suffix}"
+            runner.run(
+                Command((*inputs, f"{graph},format=yuv420p[v]", "-map", "[v]", *encode, f"file:{made}")), settings=settings
+            )
+            made.replace(out)
             return
-        raw = Path(folder) / "pair.nut"
+        raw = folder / "pair.nut"
         argv = (*inputs, f"{graph},format=rgb24[v]", "-map", "[v]", "-frames:v", "1", "-c:v", "rawvideo", f"file:{raw}")
         runner.run(Command(argv), settings=settings)
         write_still(read_still(raw), out)
@@ -49,8 +53,9 @@ def measure(path: Path, reference: Path, *, settings: Settings | None = None) ->
     Raises what :func:`include.ffmpeg_ops.runner.run` raises where both differ in size.
     """
     vmaf = has_filter("libvmaf", settings)
-    with tempfile.TemporaryDirectory() as folder:
-        logs = {name: Path(folder) / name for name in ("psnr", "ssim")}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        logs = {name: folder / name for name in ("psnr", "ssim")}
         filters = [f"{name}=stats_file={log}" for name, log in logs.items()] + (["libvmaf"] if vmaf else [])
         # Frames are compared by their place.
         tail = f"format=yuv420p,settb=1/1,setpts=N,split={len(filters)}"
@@ -80,10 +85,10 @@ def measure(path: Path, reference: Path, *, settings: Settings | None = None) ->
 _PAIR = "[0:v:0]setsar=1,format=yuv444p[a0];[1:v:0]setsar=1,format=yuv444p[b0];[b0][a0]scale2ref[b1][a];[b1]setsar=1[b]"
 
 
-def _input(path: Path, folder: str) -> list[str]:
+def _input(path: Path, folder: Path) -> list[str]:
     if path.suffix.lower() in SUFFIXES:
         # Not every ffmpeg can read or write PNG.
-        path = write_raw(read_still(path), Path(folder) / f"{len(list(Path(folder).iterdir()))}.nut")
+        path = write_raw(read_still(path), folder / f"{len(list(folder.iterdir()))}.nut")
     return [*runner.input_options(), "-i", f"file:{path.resolve()}"]
 
 

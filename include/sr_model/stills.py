@@ -7,6 +7,9 @@ stays grey, 16 bits stay 16, and a photograph's orientation is applied, since PN
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.errors import InvalidInputData, OutputNotSupported
+from include.media_store.scratch import folder_beside
 from include.sr_model import zoo
 from include.sr_model.backends.openvino import PlaneUpscaler
 from include.sr_model.exif import orientation, upright
+from include.sr_model.png import PngWriter
+from include.sr_model.tiles import grid
+from include.sr_model.zoo import Entry
 
-__all__ = ["SUFFIXES", "read_still", "upscale_still", "write_raw", "write_still"]
+__all__ = ["SUFFIXES", "read_still", "upscale_still", "upscaled_bands", "write_raw", "write_still"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_PIXELS = 250 * 10**6
 """A small file may hold a picture of any size."""
+TILE = (512, 512)
+"""Height and width of what goes through the network at once."""
 _LIMITS = {"max_pixels": str(MAX_PIXELS)}
 
 # How files begin, and who reads them. NUT is what our own pictures are written to.
@@ -69,14 +78,17 @@ def read_still(path: Path) -> NDArray[Any]:
 
 def write_still(picture: NDArray[Any], path: Path) -> None:
     """Write ``[H, W, channels]`` as PNG; the file appears when it is complete."""
-    frame = _frame(picture)
-    encoder: Any = av.CodecContext.create("png", "w")
-    encoder.width, encoder.height, encoder.time_base = frame.width, frame.height, 1
-    encoder.pix_fmt = frame.format.name.replace("le", "be")
-    data = b"".join(bytes(packet) for packet in [*encoder.encode(frame.reformat(format=encoder.pix_fmt)), *encoder.encode(None)])
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    _write(path, picture.shape, picture.dtype, [picture])
+
+
+def _write(path: Path, shape: Sequence[int], dtype: np.dtype[Any], bands: Iterable[NDArray[Any]]) -> None:
+    height, width, channels = shape
+    with folder_beside(path) as folder:
+        made = folder / "made.png"
+        with PngWriter(made, width, height, channels, dtype) as writer:
+            for band in bands:
+                writer.write(band)
+        made.replace(path)
 
 
 def write_raw(picture: NDArray[Any], path: Path) -> Path:
@@ -103,26 +115,47 @@ def upscale_still(source: Path, out: Path, *, scale: int = 2, model: str = "fast
     """
     if out.suffix.lower() != ".png":
         raise OutputNotSupported(f"Stills are written as PNG, not as {out.suffix or 'a name without a suffix'}.")
-    picture = read_still(source)
-    made = upscale_picture(picture, PlaneUpscaler(zoo.find(scale, model, variant)))
-    write_still(made, out)
-    return made.shape[1], made.shape[0]
+    network, picture = zoo.find(scale, model, variant), read_still(source)
+    height, width, channels = picture.shape
+    _write(out, (height * scale, width * scale, channels), picture.dtype, upscaled_bands(picture, network))
+    return width * scale, height * scale
 
 
-def upscale_picture(picture: NDArray[Any], planes: PlaneUpscaler) -> NDArray[Any]:
-    """Return ``picture`` ``[H, W, channels]`` upscaled, of its own type."""
+def upscaled_bands(picture: NDArray[Any], network: Entry) -> Iterator[NDArray[Any]]:
+    """Yield ``picture`` ``[H, W, channels]`` upscaled, of its own type, in bands from top to bottom.
+
+    Beside ``picture`` and a band no more is in memory than is needed for a tile.
+    """
+    height, width, channels = picture.shape
+    size, scale = (min(height, TILE[0]), min(width, TILE[1])), network.scale
+    planes = PlaneUpscaler(network, *size)
+    for rows, tiles in groupby(grid(height, width, *size, network.radius), key=attrgetter("rows")):
+        band = np.empty(((rows.last - rows.first) * scale, width * scale, channels), picture.dtype)
+        for tile in tiles:
+            made = _upscaled(picture[tile.source(*size)], planes)
+            band[:, tile.place(scale)[1]] = made[tile.inside(scale)]
+        yield band
+
+
+def _upscaled(picture: NDArray[Any], planes: PlaneUpscaler) -> NDArray[Any]:
     peak = np.float32(_peak(picture))
-    unit: NDArray[np.float32] = picture.astype(np.float32) / peak
-    color = unit[..., :3] if picture.shape[2] > 1 else unit
-    if color.shape[2] == 3:
-        ycc: NDArray[Any] = color @ _TO_YCC.T
-        enlarged = np.stack([planes.network(ycc[..., 0]), *(planes.bicubic(ycc[..., n]) for n in (1, 2))], axis=-1)
-        made = [enlarged @ _TO_RGB.T]
+    unit = [picture[..., n].astype(np.float32) / peak for n in range(picture.shape[2])]
+    if len(unit) == 1:
+        made = [planes.network(unit[0])]
     else:
-        made = [planes.network(color[..., 0])[..., None]]
-    if picture.shape[2] == 4:
-        made.append(planes.bicubic(unit[..., 3])[..., None])
-    return np.rint(np.concatenate(made, axis=-1).clip(0, 1) * peak).astype(picture.dtype)
+        luma, *chroma = _weighted(unit[:3], _TO_YCC)
+        made = _weighted([planes.network(luma), *(planes.bicubic(plane) for plane in chroma)], _TO_RGB)
+        made += [planes.bicubic(plane) for plane in unit[3:]]
+    upscaled = np.empty((*made[0].shape, len(made)), picture.dtype)
+    for n, plane in enumerate(made):
+        upscaled[..., n] = np.rint(plane.clip(0, 1) * peak)
+    return upscaled
+
+
+def _weighted(planes: Sequence[NDArray[np.float32]], matrix: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    # Sample by sample, and not as a product of matrices, whose sums depend on how many there are.
+    first, second, third = planes
+    return [row[0] * first + row[1] * second + row[2] * third for row in matrix]
 
 
 def _peak(picture: NDArray[Any]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from include.ffmpeg_ops.models import FrameIndex, MediaInfo
 from include.ffmpeg_ops.probe import probe
 from include.ffmpeg_ops.segments import Manifest, unsplit
 from include.ffmpeg_ops.splice import splice
+from include.media_store.scratch import folder_beside
 from include.settings import Settings, get_settings
 from include.sr_model.models import Upscaled, UpscaleTask
 from include.sr_model.upscale import upscale
@@ -52,12 +52,11 @@ def upscale_file(
     """
     settings = settings or get_settings()
     container = container_of(out.suffix)
-    info, index = probe(source, settings=settings, damage_policy="strict")
+    info, index = probe(source, settings=settings, damage_policy="strict", copies_audio=True)
     manifest = unsplit(index)
     task = _task(info, manifest, {"codec": container.codec(info.video.bit_depth)} | choices)
     run_kwargs: dict[str, Any] = {"cancelled": cancelled, "settings": settings}
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
-        scratch = Path(folder)
+    with folder_beside(out) as scratch:
         kept, _ = keepable(source, info, container, scratch, **run_kwargs)
         made = upscale(
             source,

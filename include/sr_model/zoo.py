@@ -13,7 +13,7 @@ from pathlib import Path
 from include.errors import InputNotSupported
 from include.sr_model.network import Network, Spec, load
 
-__all__ = ["MODELS", "VARIANTS", "WEIGHTS", "Entry", "available", "file_stem", "find"]
+__all__ = ["MODELS", "VARIANTS", "WEIGHTS", "Entry", "available", "file_stem", "find", "preferred"]
 
 WEIGHTS = Path(__file__).parent / "weights"
 MODELS = ("fast", "balanced", "quality")
@@ -90,3 +90,14 @@ def find(scale: int, model: str = "fast", variant: str = "video", *, folder: Pat
             return entry
     shipped = ", ".join(entry.stem for entry in entries) or "none"
     raise InputNotSupported(f"there is no network {file_stem(scale, model, variant)}; available are: {shipped}")
+
+
+def preferred(scale: int, model: str, *, folder: Path = WEIGHTS) -> str:
+    """Return the size ``model``, or where it is not shipped for ``scale`` the largest below it (else the smallest that there is).
+
+    For defaults: machines that are fast enough ask for ``quality``, whichever scales have it. A size that somebody names is
+    for :func:`find`.
+    """
+    sizes = [entry.model for entry in available(folder) if (entry.scale, entry.variant) == (scale, "video")]
+    below = [size for size in sizes if MODELS.index(size) <= MODELS.index(model)]
+    return (below[-1:] or sizes[:1] or [model])[0]

@@ -56,6 +56,64 @@ def test_a_file_or_folder_that_is_not_there_is_one_line_too(
     assert "No such file" in said[0]
 
 
+@pytest.fixture
+def still(tmp_path: Path) -> Path:
+    write_still(np.full((10, 12, 3), 99, np.uint8), tmp_path / "a.png")
+    return tmp_path / "a.png"
+
+
+def refused(arguments: list[str | Path], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main([str(argument) for argument in arguments]) == 1
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    return said
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]], ids=["", "overwrite"])
+@pytest.mark.parametrize("link", ["", "symbolic", "hard", "folder"])
+def test_a_source_is_never_replaced(still: Path, link: str, overwrite: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    before, out = still.read_bytes(), still if not link else still.with_name("b.png")
+    if link == "symbolic":
+        out.symlink_to(still.name)
+    elif link == "hard":
+        out.hardlink_to(still)
+    elif link == "folder":
+        (still.parent / "folder").symlink_to(still.parent)
+        out = still.parent / "folder" / still.name
+    assert "is the source" in refused(["upscale", still, out, *overwrite], capsys)
+    other = still.with_name("other.png")
+    write_still(np.zeros((10, 12, 3), np.uint8), other)
+    for sources in ([still, other], [other, still], [other, other, "--reference", still]):
+        assert "is the source" in refused(["compare", *sources[:2], out, *sources[2:], *overwrite], capsys)
+    assert still.read_bytes() == before
+    assert other.exists()
+
+
+def test_what_is_there_is_replaced_only_where_that_is_said(still: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = still.with_name("b.png")
+    out.write_text("before")
+    assert "--overwrite" in refused(["upscale", still, out], capsys)
+    assert "--overwrite" in refused(["compare", still, still, out], capsys)
+    assert out.read_text() == "before"
+    assert main(["upscale", str(still), str(out), "--overwrite"]) == 0
+    assert read_still(out).shape == (20, 24, 3)
+    assert main(["compare", str(still), str(still), str(out), "--overwrite"]) == 0
+    assert read_still(out).shape == (10, 24, 3)
+    assert sorted(path.name for path in still.parent.iterdir()) == ["a.png", "b.png"]
+
+
+def test_a_folder_is_no_output(still: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (still.parent / "b.png").mkdir()
+    for option in ([], ["--overwrite"]):
+        assert "is a folder" in refused(["upscale", still, still.parent / "b.png", *option], capsys)
+
+
+@pytest.mark.parametrize("command", ["upscale", "compare"])
+def test_help_tells_what_is_replaced(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert "--overwrite" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("option", [("--crf", "52"), ("--crf", "-1"), ("--preset", "Nonsense")], ids=" ".join)
 def test_a_choice_that_there_is_not_is_told(option: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -149,7 +149,8 @@ def test_edges_get_no_halo(entry: Entry) -> None:
     large[:, side * scale // 2 + 1 :] = 180
     edge = np.rint(resize(large, side, side)).astype(np.float32)
     ringing = enlarge(edge, scale, "lanczos")
-    bound = 1.3 * max(ringing.max() - 180, 60 - ringing.min()) + 1
+    # Networks for comparison are trained on sharp photos alone, and sharpen as published ones do.
+    bound = (1.3 if entry.variant == "video" else 1.8) * max(ringing.max() - 180, 60 - ringing.min()) + 1
     inner = slice(entry.radius * scale, -entry.radius * scale)
     for path in (entry.onnx, entry.int8):
         for turned in (edge, edge.T):

@@ -9,10 +9,9 @@ import pytest
 
 from include.errors import InvalidInputData, OutputNotSupported
 from include.sr_model import stills, zoo
-from include.sr_model.backends import openvino
-from include.sr_model.backends.openvino import PlaneUpscaler
 from include.sr_model.network import run
-from include.sr_model.stills import read_still, upscale_picture, upscale_still, write_raw, write_still
+from include.sr_model.stills import read_still, upscale_still, upscaled_bands, write_raw, write_still
+from include.sr_model.zoo import Entry
 from tests.conftest import Clips
 from tests.sr_model.test_upscale import make
 
@@ -22,6 +21,10 @@ def picture(channels: int, dtype: Any = np.uint8, size: tuple[int, int] = (21, 3
     rows, columns = np.mgrid[0 : size[0], 0 : size[1]]
     waves = [0.5 + 0.4 * np.sin(rows / (4 + n) + columns / (5 + n) + n) for n in range(channels)]
     return (np.stack(waves, axis=-1) * np.iinfo(dtype).max).astype(dtype)
+
+
+def upscaled(original: np.ndarray[Any, Any], network: Entry) -> np.ndarray[Any, Any]:
+    return np.concatenate(list(upscaled_bands(original, network)))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -52,7 +55,7 @@ def test_a_still_keeps_its_kind(tmp_path: Path, scale: int, channels: int, dtype
 
 def test_grey_is_the_network_alone() -> None:
     entry, original = zoo.find(2), picture(1)
-    made = upscale_picture(original, PlaneUpscaler(entry))
+    made = upscaled(original, entry)
     exact = run(entry.network, original[..., 0].astype(np.float32) / 255).clip(0, 1) * 255
     assert np.abs(made[..., 0] - exact).max() < 0.51
 
@@ -60,15 +63,20 @@ def test_grey_is_the_network_alone() -> None:
 def test_flat_colors_and_transparency_stay(tmp_path: Path) -> None:
     flat = np.empty((16, 16, 4), np.uint8)
     flat[:] = (200, 30, 90, 128)
-    made = upscale_picture(flat, PlaneUpscaler(zoo.find(2)))
+    made = upscaled(flat, zoo.find(2))
     assert np.abs(made[8:-8, 8:-8].astype(int) - (200, 30, 90, 128)).max() <= 2
 
 
-def test_large_stills_are_tiled_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
-    original, planes = picture(1, size=(70, 90)), PlaneUpscaler(zoo.find(2))
-    whole = upscale_picture(original, planes)
-    monkeypatch.setattr(openvino, "TILE", (32, 40))
-    assert np.abs(upscale_picture(original, planes).astype(int) - whole).max() <= 1
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("channels", [pytest.param(1, id="grey"), pytest.param(3, id="rgb"), pytest.param(4, id="rgba")])
+def test_a_still_made_in_tiles_is_the_one_made_whole_bit_by_bit(
+    monkeypatch: pytest.MonkeyPatch, channels: int, scale: int
+) -> None:
+    original = np.random.default_rng(2).integers(0, 256, (170, 190, channels)).astype(np.uint8)
+    whole = upscaled(original, zoo.find(scale))
+    monkeypatch.setattr(stills, "TILE", (64, 96))
+    assert len(list(upscaled_bands(original, zoo.find(scale)))) > 3
+    assert np.array_equal(upscaled(original, zoo.find(scale)), whole)
 
 
 EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHHI", 0x0112, 3, 1, 0, 0, 0)

@@ -502,7 +502,8 @@ def probe(path: Path) -> dict[str, Any]:
 def times(path: Path) -> list[Fraction]:
     argv = [ffprobe(), "-v", "error", "-select_streams", "v", "-show_entries", "packet=pts", "-of", "csv=p=0", str(path)]
     text = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
-    return sorted(int(line.strip(",")) * Fraction(probe(path)["time_base"]) for line in text.split())
+    time_base = Fraction(probe(path)["time_base"])
+    return sorted(int(line.strip(",")) * time_base for line in text.split())
 
 
 def extradata(path: Path) -> bytes:

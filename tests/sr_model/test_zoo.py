@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from include.errors import InputNotSupported
-from include.sr_model.zoo import Entry, available, file_stem, find
+from include.sr_model.zoo import Entry, available, file_stem, find, preferred
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,28 @@ def test_a_network_with_a_missing_file_is_not_offered(tmp_path: Path) -> None:
         find(2, folder=tmp_path)
     entry.int8.touch()
     assert find(2, folder=tmp_path) == entry
+
+
+@pytest.mark.parametrize(
+    ("shipped", "wanted", "expected"),
+    [
+        (["fast", "balanced", "quality"], "quality", "quality"),
+        (["fast", "balanced"], "quality", "balanced"),
+        (["fast"], "quality", "fast"),
+        (["fast", "balanced", "quality"], "balanced", "balanced"),
+        (["balanced"], "fast", "balanced"),
+        ([], "quality", "quality"),
+    ],
+    ids=["there", "the largest below", "the only one", "no larger than asked for", "nothing as small", "nothing"],
+)
+def test_a_default_that_is_not_shipped_becomes_the_next_best(
+    tmp_path: Path, shipped: list[str], wanted: str, expected: str
+) -> None:
+    for model in shipped:
+        entry = Entry(2, model, "video", tmp_path)
+        for path in (entry.onnx, entry.int8, entry.safetensors):
+            path.touch()
+    assert preferred(2, wanted, folder=tmp_path) == expected
 
 
 def test_the_files_are_small_enough_for_the_repository() -> None:

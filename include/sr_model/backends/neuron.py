@@ -1,12 +1,14 @@
-"""AWS Neuron: networks compiled ahead for tiles of a fixed size, run on all cores of the device.
+"""AWS Neuron: networks compiled ahead for a batch of tiles of a fixed size, run on all cores of the device.
 
 ``torch_neuron`` (Inf1) and ``torch_neuronx`` (Inf2, Trn1) are told apart by their module alone: both trace a module to
-TorchScript, and both spread a batch over the cores. A compiled file is named by what is fixed in it: network, tile and batch.
+TorchScript, which each core's process loads (:mod:`include.sr_model.backends.neuron_cores`). A compiled file is named by what is
+fixed in it: network, backend, batch and tile.
 """
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from include.errors import InternalError, OutputNotSupported
 from include.sr_model.backends.base import Session, Work
+from include.sr_model.backends.neuron_cores import NeuronCores
 from include.sr_model.backends.tiled import TiledSession
 from include.sr_model.backends.torch import Chroma, Luma, TorchSession
 from include.sr_model.zoo import Entry
@@ -42,7 +45,7 @@ def compile_network(name: str, network: Entry, folder: Path, tile: int = TILE, b
     path = compiled_path(folder, name, network, tile, batch)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        traced = _vendor(name).trace(module, example)
+        traced = importlib.import_module(_MODULES[name]).trace(module, example)
     except RuntimeError as error:
         raise OutputNotSupported(f"{network.stem} cannot be compiled for {name}.") from error
     partial = path.with_name(f".{path.name}.partial")
@@ -62,22 +65,15 @@ def neuron_session(name: str, work: Work, folder: Path, tile: int = TILE, batch:
     if not path.is_file():
         model = f"--scale {work.network.scale} --model {work.network.model}"
         raise InternalError(f"{path.name} is not there: run python -m include.sr_model compile --backend {name} {model}.")
-    vendor = _vendor(name)
-    network = vendor.DataParallel(torch.jit.load(str(path)))
+    shape = (batch, tile, tile)
+    cores = NeuronCores(_MODULES[name], path, shape, work.network.scale)
     chroma = Chroma(work.siting, work.network.scale, work.output.chroma).eval()
-
-    def forward(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            made: NDArray[np.float32] = network(torch.from_numpy(tiles)).float().numpy()
-        return made
 
     def enlarge(source: NDArray[Any], result: NDArray[Any]) -> None:
         with torch.inference_mode():
             made = chroma(torch.from_numpy(source[:, None].astype(np.float32)))
         result[:] = made[:, 0].round().clamp(0, work.geometry.peak).numpy()
 
-    return TiledSession(name, "compiled", work, shape=(batch, tile, tile), forward=forward, chroma=enlarge)
-
-
-def _vendor(name: str) -> Any:
-    return importlib.import_module(_MODULES[name])
+    # As many pictures on their way as there are cores: the tiles of one follow each other on whichever core is free.
+    work = replace(work, concurrent=max(work.concurrent, len(cores)))
+    return TiledSession(name, "compiled", work, shape=shape, forward=cores.forward, chroma=enlarge, close=cores.close)

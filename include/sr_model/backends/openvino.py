@@ -24,7 +24,6 @@ from include.sr_model.backends.tiled import TiledSession
 from include.sr_model.network import skip_kernel
 from include.sr_model.picture import Geometry, Picture
 from include.sr_model.shuffle import shuffle
-from include.sr_model.tiles import grid
 from include.sr_model.zoo import Entry
 
 __all__ = ["PRECISIONS", "OpenVinoSession", "PlaneUpscaler", "fastest_precision", "openvino_session"]
@@ -81,32 +80,29 @@ class OpenVinoSession:
 
 
 class PlaneUpscaler:
-    """Single planes of 0..1 in single precision, of any size: for stills."""
+    """Single planes ``[height, width]`` of 0..1 in single precision, all of one size: tiles of stills."""
 
-    def __init__(self, network: Entry) -> None:
-        self._network = network
-        self._scale = network.scale
+    def __init__(self, network: Entry, height: int, width: int) -> None:
+        shape = [1, 1, height, width]
+        model = ov.Core().read_model(network.onnx)
+        model.reshape(shape)
+        given = ops.parameter(shape, ov.Type.f32)
+        enlarged = ops.depth_to_space(_interpolation(given, skip_kernel(network.scale)), "blocks_first", network.scale)
+        interpolation = ov.Model([ops.result(enlarged)], [given], "bicubic")
+        self._network, self._bicubic = (_compile(graph, "fp32", 1).create_infer_request() for graph in (model, interpolation))
 
     def network(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return ``plane [H, W]`` through the network, not clamped; tile by tile where it is large."""
-        height, width = plane.shape
-        shape = [1, 1, min(height, TILE[0]), min(width, TILE[1])]
-        model = ov.Core().read_model(self._network.onnx)
-        model.reshape(shape)
-        request = _compile(model, "fp32", 1).create_infer_request()
-        made = np.empty((height * self._scale, width * self._scale), np.float32)
-        for tile in grid(height, width, shape[2], shape[3], self._network.radius):
-            given = np.ascontiguousarray(plane[tile.source(shape[2], shape[3])])[None, None]
-            made[tile.place(self._scale)] = request.infer([given])[0][(0, 0, *tile.inside(self._scale))]
-        return made
+        """Return ``plane`` through the network, not clamped."""
+        return _infer(self._network, plane)
 
     def bicubic(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return ``plane [H, W]`` interpolated as the network's skip does it, not clamped."""
-        given = ops.parameter([1, 1, *plane.shape], ov.Type.f32)
-        enlarged = ops.depth_to_space(_interpolation(given, skip_kernel(self._scale)), "blocks_first", self._scale)
-        compiled = _compile(ov.Model([ops.result(enlarged)], [given], "bicubic"), "fp32", 1)
-        made: NDArray[np.float32] = compiled.create_infer_request().infer([np.ascontiguousarray(plane)[None, None]])[0][0, 0]
-        return made
+        """Return ``plane`` interpolated as the network's skip does it, not clamped."""
+        return _infer(self._bicubic, plane)
+
+
+def _infer(request: Any, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    made: NDArray[np.float32] = request.infer([np.ascontiguousarray(plane)[None, None]])[0][0, 0]
+    return made
 
 
 class _Slot:

@@ -38,15 +38,27 @@ def upscale_plane(
             np.divide(source[tile.source(height, width)], np.float32(peak), out=batch[number, 0])
         made = forward(batch)
         for number, tile in enumerate(group):
-            inside = made[(number, 0, *tile.inside(scale))]
-            result[tile.place(scale)] = np.rint(np.clip(inside * np.float32(peak), 0, peak))
+            rows, columns = tile.inside(scale)
+            inside = made[number, 0, rows, columns] * np.float32(peak)
+            result[tile.place(scale)] = np.rint(np.clip(inside, 0, peak))
 
 
 class TiledSession:
-    """See :class:`include.sr_model.backends.base.Session`; ``shape`` is (batch, height, width) of the network's input."""
+    """See :class:`include.sr_model.backends.base.Session`; ``shape`` is (batch, height, width) of the network's input.
+
+    ``forward`` is called from as many threads as pictures are on their way.
+    """
 
     def __init__(
-        self, name: str, precision: str, work: Work, *, shape: tuple[int, int, int], forward: Forward, chroma: Enlarge
+        self,
+        name: str,
+        precision: str,
+        work: Work,
+        *,
+        shape: tuple[int, int, int],
+        forward: Forward,
+        chroma: Enlarge,
+        close: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.precision = precision
@@ -54,6 +66,7 @@ class TiledSession:
         self._shape = shape
         self._forward = forward
         self._chroma = chroma
+        self._close = close
         self._tiles = grid(work.geometry.height, work.geometry.width, *shape[1:], work.network.radius)
         self._workers = ThreadPoolExecutor(work.concurrent, thread_name_prefix="sr-tiles")
 
@@ -62,8 +75,9 @@ class TiledSession:
         return [_Slot(self._work, self._workers, self._upscale) for _ in range(count)]
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, and what computes for them."""
         self._workers.shutdown(cancel_futures=True)
+        self._close()
 
     def _upscale(self, source: Picture, result: Picture) -> None:
         peak = source.geometry.peak

@@ -41,9 +41,15 @@ class Luma(nn.Module):  # type: ignore[misc]
         planes = luma.to(self.dtype)
         for layer in self.convolutions[:-1]:
             planes = functional.leaky_relu(layer(planes), self.slope)
-        padded = functional.pad(luma, [SKIP_RADIUS] * 4, mode="replicate")
+        padded = _repeat_edges(luma)
         planes = self.convolutions[-1](planes).float() + functional.conv2d(padded, self.skip)
         return functional.pixel_shuffle(planes, self.scale)
+
+
+def _repeat_edges(planes: Any) -> Any:
+    """Return ``planes`` with their edge samples repeated: replication padding, for which Neuron has no operator."""
+    rows = torch.cat([planes[:, :, :1]] * SKIP_RADIUS + [planes] + [planes[:, :, -1:]] * SKIP_RADIUS, 2)
+    return torch.cat([rows[..., :1]] * SKIP_RADIUS + [rows] + [rows[..., -1:]] * SKIP_RADIUS, 3)
 
 
 class Chroma(nn.Module):  # type: ignore[misc]

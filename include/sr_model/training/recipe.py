@@ -23,7 +23,7 @@ class Recipe:
     model: str
     variant: str
     start: str | None
-    """Stem of the network whose weights are taken over where their shapes fit."""
+    """Stem of the network that it begins as: a smaller one is widened, one of another scale leaves its head behind."""
     steps: int
     rate: float
     """Peak learning rate of Adam; it rises for 1 % of the steps and falls along a cosine."""
@@ -56,10 +56,10 @@ RECIPES: dict[str, Recipe] = {
         Recipe(2, "balanced", "video", "x2-balanced-clean", 200_000, 5e-4, steady=STEADY),
         Recipe(4, "balanced", "clean", "x2-balanced-clean", 200_000, 1e-3),
         Recipe(4, "balanced", "video", "x2-balanced", 200_000, 5e-4, steady=STEADY),
-        Recipe(2, "quality", "clean", None, 400_000, 6e-4),
-        Recipe(2, "quality", "video", "x2-quality-clean", 200_000, 3e-4, steady=STEADY),
-        Recipe(4, "quality", "clean", "x2-quality-clean", 200_000, 6e-4),
-        Recipe(4, "quality", "video", "x2-quality", 200_000, 3e-4, steady=STEADY),
+        Recipe(2, "quality", "clean", "x2-balanced-clean", 400_000, 3e-4),
+        Recipe(2, "quality", "video", "x2-balanced", 200_000, 1e-4, steady=STEADY),
+        Recipe(4, "quality", "clean", "x4-balanced-clean", 200_000, 2e-4),
+        Recipe(4, "quality", "video", "x4-balanced", 200_000, 1e-4, steady=STEADY),
     )
 }
 """Stem → recipe, in the order in which each finds what it starts from."""

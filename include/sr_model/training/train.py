@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from include.sr_model.training.blocks import Trainee
 from include.sr_model.training.measure import mean_psnr
 from include.sr_model.training.patches import Pairs, batch
-from include.sr_model.training.recipe import Recipe
+from include.sr_model.training.recipe import RECIPES, Recipe
+from include.sr_model.training.widen import impose, widened
 
 __all__ = ["keep_freed_memory", "train", "upscaler"]
 
@@ -31,6 +32,8 @@ Plane = NDArray[np.uint8]
 SQUARED_SHARE = 0.15
 FALL_SHARE = 0.5
 """Part of the training, at its end, in which the rate falls."""
+RISING_STEPS = 150
+"""Least length of the rate's rise: a faster one drives every weight to nothing, and plain interpolation is all that is learnt."""
 AVERAGE = 0.999
 STEADY_DEVIATION = 1.0
 """Standard deviation, in code values, of the small changes that a steady network answers as interpolation does."""
@@ -59,13 +62,27 @@ def upscaler(model: Trainee, device: str) -> Any:
     return upscale
 
 
-def _rate(progress: float) -> float:
+def _has_bfloat16(device: str) -> bool:
+    """Tell whether bfloat16 is faster there: half the time of a step on processors that have it, and a loss on others."""
+    return device == "cuda" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _rate(progress: float, step: int) -> float:
     falling = max(0.0, min(1.0, progress) - 1 + FALL_SHARE) / FALL_SHARE
-    return min(1.0, progress / 0.01) * 0.5 * (1 + math.cos(math.pi * falling))
+    return min(1.0, progress / 0.01, (step + 1) / RISING_STEPS) * 0.5 * (1 + math.cos(math.pi * falling))
 
 
-def _fits(known: dict[str, Any], name: str, value: Any) -> bool:
-    return name in known and known[name].shape == value.shape
+def _begin(model: Trainee, start: str, known: dict[str, Any]) -> None:
+    """Let ``model`` begin as the network ``start`` with the weights ``known``: widened, or without the head of another scale."""
+    spec = RECIPES[start].spec
+    if spec.features != model.spec.features:
+        small = Trainee(spec)
+        small.load_state_dict(known)
+        impose(model, widened(small.network(), model.spec))
+        return
+    own = model.state_dict()
+    same = {name: value for name, value in known.items() if name in own and own[name].shape == value.shape}
+    model.load_state_dict(own | same)
 
 
 class _Training:
@@ -79,9 +96,7 @@ class _Training:
         model = Trainee(recipe.spec)
         start = folder / f"{recipe.start}.pt"
         if recipe.start and start.is_file():
-            own = model.state_dict()
-            known = torch.load(start, map_location="cpu", weights_only=True)["average"]
-            model.load_state_dict({name: known[name] if _fits(known, name, value) else value for name, value in own.items()})
+            _begin(model, recipe.start, torch.load(start, map_location="cpu", weights_only=True)["average"])
         self.model = model.to(device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model)
         self.optimiser = torch.optim.Adam(self.model.parameters(), recipe.rate, betas=(0.9, 0.99), foreach=True)
@@ -109,14 +124,14 @@ class _Training:
     def advance(self, pairs: Pairs, progress: float) -> Any:
         """Make one step; return its loss."""
         for group in self.optimiser.param_groups:
-            group["lr"] = self.recipe.rate * _rate(progress)
+            group["lr"] = self.recipe.rate * _rate(progress, self.step)
         small, large = batch(pairs, self.recipe.batch, self.recipe.side, self.generator)
         last_part = progress >= 1 - SQUARED_SHARE
         count, steady = len(small), self.recipe.steady
         if steady:
             change = torch.randn(small.shape, generator=self.generator) * (STEADY_DEVIATION / 255)
             small = torch.cat([small, small + change.to(small.device)])
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda" and not last_part):
+        with torch.autocast(self.device, torch.bfloat16, enabled=_has_bfloat16(self.device) and not last_part):
             made = self.model(small.to(memory_format=torch.channels_last)).float()
         difference = made[:count] - large
         # Published tables count squared errors; L1 gets near them faster, the last part goes the rest of the way.
