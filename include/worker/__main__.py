@@ -6,30 +6,40 @@ import argparse
 import json
 import logging
 import os
-import signal
 import sys
 import threading
-from collections.abc import Sequence
-from typing import Any, TextIO
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TextIO
 
 from include.errors import MediaError
 from include.media_store.objects import S3ObjectStore
 from include.settings import get_settings
+from include.worker.container import ProgressObject, array_index, batch_job_id, unit_of_array
 from include.worker.execute import execute, load_unit
 from include.worker.job import Job
 from include.worker.models import UnitResult
+from include.worker.stop import stop_on_signals
 from include.worker.watch import end_with_standard_input
 from include.worker.workbench import now
+
+if TYPE_CHECKING:
+    from include.media_store.objects import ObjectStore
 
 __all__ = ["EXIT_CANCELLED", "EXIT_DONE", "EXIT_FAILED", "EXIT_RETRY", "exit_code", "main"]
 
 EXIT_DONE, EXIT_FAILED, EXIT_RETRY, EXIT_CANCELLED = 0, 10, 11, 12
+# From here on only checks and uploads are left (see worker.progress).
+NEARLY_DONE = 0.94
 
 _HELP = """
 Standard output of `run` is one JSON object a line:
   {"event": "progress", "phase": "encode", "done": 120, "total": 900, "unit": "frames", "fps": 41.2}
   {"event": "result", "result": {...}}     the last line
-Log lines go to standard error. SIGTERM and SIGINT cancel: what was begun is undone or left to be continued.
+Log lines go to standard error. SIGTERM and SIGINT cancel: what was begun is undone or left to be continued. In a job of AWS
+Batch a unit that is nearly done is finished, and progress is also written to <job>/progress/progress-<unit>.json.
 
 Exit codes: 0 done, or found done; 10 failed for good; 11 failed, may be retried; 12 cancelled.
 """
@@ -44,16 +54,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = commands.add_parser("run", help="run the work unit at an s3:// URI")
     run.add_argument("uri", metavar="URI", help="s3://bucket/.../units/unit-video-00007.json")
     run.add_argument("--watch-stdin", action="store_true", help="end, with all children, when standard input closes")
+    array = commands.add_parser("run-array", help="run one unit of an array job of AWS Batch")
+    array.add_argument("uri", metavar="URI", help="s3://bucket/.../arrays/....json, a manifest of unit URIs")
+    array.add_argument("--index", type=int, help="which of them (default: AWS_BATCH_JOB_ARRAY_INDEX)")
     show = commands.add_parser("show", help="print a work unit and its result")
     show.add_argument("uri", metavar="URI")
-    options = parser.parse_args(arguments)
+    commands.add_parser("cost", help="tell what a minute of video costs", add_help=False)
+    options, rest = parser.parse_known_args(arguments)
+    if options.command == "cost":
+        # Imported here: units have no use for tables of prices.
+        return import_module("include.worker.cost").main(rest)  # type: ignore[no-any-return]
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if options.command is None:
         parser.print_help()
         return EXIT_DONE
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     # What the SDK has to say at INFO (where it found credentials) is of no use in a unit's log.
     logging.getLogger("botocore").setLevel(logging.WARNING)
-    return _run(options.uri, options.watch_stdin) if options.command == "run" else _show(options.uri)
+    if options.command == "run":
+        return _run(lambda store: options.uri, options.watch_stdin)
+    if options.command == "run-array":
+        return _run(lambda store: unit_of_array(store, options.uri, array_index() if options.index is None else options.index))
+    return _show(options.uri)
 
 
 def exit_code(result: UnitResult) -> int:
@@ -66,10 +89,14 @@ def exit_code(result: UnitResult) -> int:
     return EXIT_RETRY if error.get("retryable") else EXIT_FAILED
 
 
-def _run(uri: str, watch_stdin: bool) -> int:
+def _run(find: Callable[[ObjectStore], str], watch_stdin: bool = False) -> int:
     cancelled = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: cancelled.set())
+    told: dict[str, Any] = {}
+    # A person who stops a worker wants it to stop; a machine that goes away leaves some seconds.
+    job_id = batch_job_id()
+    stop_on_signals(
+        cancelled, nearly_done=lambda: job_id is not None and told.get("fraction", 0) >= NEARLY_DONE, status=EXIT_CANCELLED
+    )
     if watch_stdin:
         end_with_standard_input()
     events = _take_standard_output()
@@ -77,11 +104,20 @@ def _run(uri: str, watch_stdin: bool) -> int:
 
     def emit(event: dict[str, Any]) -> None:
         with lock:
+            told.update(event)
             events.write(json.dumps(event) + "\n")
             events.flush()
 
     try:
-        result = execute(uri, store=S3ObjectStore(), settings=get_settings(), emit=emit, cancelled=cancelled)
+        store, settings = S3ObjectStore(), get_settings()
+        unit = load_unit(store, find(store))
+        job = Job(store, settings, unit.bucket, unit.job_id)
+        with ExitStack() as stack:
+            tell: Callable[[dict[str, Any]], None] = emit
+            if job_id is not None:
+                shown = stack.enter_context(ProgressObject(store, job.bucket, job.progress_key(unit.id), job=job_id))
+                tell = partial(_both, emit, shown)
+            result = execute(unit, store=store, settings=settings, emit=tell, cancelled=cancelled)
     except MediaError as error:
         logging.getLogger(__name__).warning("%s", error)
         result = UnitResult(
@@ -89,6 +125,11 @@ def _run(uri: str, watch_stdin: bool) -> int:
         )
     emit({"event": "result", "result": result.model_dump(mode="json")})
     return exit_code(result)
+
+
+def _both(first: Callable[[dict[str, Any]], None], second: Callable[[dict[str, Any]], None], event: dict[str, Any]) -> None:
+    first(event)
+    second(event)
 
 
 def _take_standard_output() -> TextIO:

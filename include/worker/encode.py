@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from include.errors import InternalError
 from include.ffmpeg_ops.models import VideoTask
+from include.media_store.slots import slot
 from include.worker.models import AudioUnitTask, UnitResult, VideoUnitTask, WorkUnit
 from include.worker.parts import upload_parts
 from include.worker.work import Made
@@ -26,7 +28,7 @@ class _EncodeWork:
 
     def finished(self) -> UnitResult | None:
         """Return the marker where the files are there, or are no longer needed because the job is published."""
-        return self._workbench.job.finished(self._unit) or self._workbench.job.published(self._unit)
+        return self._workbench.job.done_before(self._unit)
 
     def clean_up(self) -> None:
         """Nothing is left over: the finish unit removes the files."""
@@ -60,15 +62,23 @@ class VideoWork(_EncodeWork):
         def on_restart(faults: Sequence[str]) -> None:
             restarted.extend(faults[:3])
 
-        with workbench.phase("encode", task.chunk.frames, "frames"):
-            files: dict[str, Path] = workbench.media.run_chunk(
-                source,
-                task,
-                folder,
-                on_progress=lambda progress: workbench.progress.update(progress.frames, progress.fps),
-                on_restart=on_restart,
-                **workbench.run_arguments(),
-            )
+        def waiting() -> None:
+            workbench.check()
+            workbench.progress.update(0)
+
+        with ExitStack() as held:
+            # One task more runs than there are slots. It has started and fetched by the time that a slot is free.
+            with workbench.phase("wait"):
+                held.enter_context(slot(workbench.settings.cache_dir / "slots", workbench.settings.unit_slots, waiting))
+            with workbench.phase("encode", task.chunk.frames, "frames"):
+                files: dict[str, Path] = workbench.media.run_chunk(
+                    source,
+                    task,
+                    folder,
+                    on_progress=lambda progress: workbench.progress.update(progress.frames, progress.fps),
+                    on_restart=on_restart,
+                    **workbench.run_arguments(),
+                )
         with workbench.phase("verify"):
             workbench.media.verify_chunk(task, files, **workbench.run_arguments())
         frames = self._frames(task, files)

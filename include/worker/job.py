@@ -121,6 +121,19 @@ class Job:
         """Key of a unit's result."""
         return f"{self.prefix}results/result-{unit_id}.json"
 
+    @property
+    def progress_prefix(self) -> str:
+        """Prefix of what units at work on other machines tell of their progress."""
+        return f"{self.prefix}progress/"
+
+    def progress_key(self, unit_id: str) -> str:
+        """Key of what a unit at work on another machine tells of its progress."""
+        return f"{self.progress_prefix}progress-{unit_id}.json"
+
+    def array_key(self, name: str) -> str:
+        """Key of an array job's manifest."""
+        return f"{self.prefix}arrays/{name}.json"
+
     def unit_uri(self, unit_id: str) -> str:
         """What ``python -m include.worker run`` takes."""
         return object_uri(self.bucket, self.unit_key(unit_id))
@@ -193,6 +206,15 @@ class Job:
         if result is None or result.status != "done" or result.fingerprint != wanted:
             return None
         return result if self.outputs_exist(last.outputs) else None
+
+    def done_before(self, unit: WorkUnit) -> UnitResult | None:
+        """Return the marker of a fanned-out unit where its files are there, or are no longer needed: the job is published.
+
+        The first and the last unit of a job read more than their documents to know, so the answer is ``None`` for those.
+        """
+        if unit.task.kind in {"plan", "finish", "split", "merge"}:
+            return None
+        return self.finished(unit) or self.published(unit, by="merge" if unit.task.kind == "upscale" else "finish")
 
     def outputs_exist(self, outputs: tuple[Output, ...]) -> bool:
         """Tell whether every output is still the version that was written."""

@@ -93,7 +93,7 @@ class SplitWork:
         with workbench.phase("fetch", self._source.size, "bytes"):
             source = workbench.fetch(self._source, f"source{split_key(request.key)[2].lower()}")
         with workbench.phase("probe"):
-            info, index = media.probe(source, settings=settings, damage_policy="strict")
+            info, index = media.probe(source, settings=settings, damage_policy="strict", copies_audio=True)
             check_size(info.video.width, info.video.height, request.scale, settings)
             # Whatever cannot end well fails here, and not after hours of upscaling.
             self._container.codec(info.video.bit_depth)
@@ -132,10 +132,13 @@ class SplitWork:
         )
 
     def _choices(self, info: MediaInfo) -> dict[str, Any]:
+        # Brings numpy, which the APIs and all other units do without.
+        from include.sr_model.zoo import preferred  # noqa: PLC0415
+
         settings = self._workbench.settings
         return {
             "scale": self._request.scale,
-            "model": self._request.model or settings.sr_model,
+            "model": self._request.model or preferred(self._request.scale, settings.sr_model),
             "crf": settings.sr_crf,
             "preset": settings.sr_preset,
             "codec": self._container.codec(info.video.bit_depth),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from include.media_store.slots import slot
 from include.worker.keep_log import keep_log
 from include.worker.models import UnitResult, UpscaleUnitTask, WorkUnit
 from include.worker.parts import upload_parts
@@ -26,8 +28,7 @@ class UpscaleWork:
 
     def finished(self) -> UnitResult | None:
         """Return the marker where the file is there, or is no longer needed because the job is published."""
-        job = self._workbench.job
-        return job.finished(self._unit) or job.published(self._unit, by="merge")
+        return self._workbench.job.done_before(self._unit)
 
     def run(self) -> Made:
         """Fetch, upscale, upload; metrics tell frames, fps, how many frames were reused, and what computed."""
@@ -36,9 +37,18 @@ class UpscaleWork:
             source = workbench.fetch(task.file, f"source{Path(task.file.key).suffix.lower()}")
         out = workbench.scratch / f"segment-{task.segment.index:05d}.mp4"
         log = workbench.scratch / f"{self._unit.id}.log"
-        arguments = workbench.run_arguments()
-        with keep_log(log), workbench.phase("upscale", task.upscale.frames, "frames"):
-            made = workbench.media.upscale(source, task.upscale, out, on_progress=workbench.progress.update, **arguments)
+
+        def waiting() -> None:
+            workbench.check()
+            workbench.progress.update(0)
+
+        with ExitStack() as held:
+            # Twice as many run as there are slots: while some compute, the next ones start and fetch.
+            with workbench.phase("wait"):
+                held.enter_context(slot(workbench.settings.cache_dir / "segment-slots", workbench.settings.sr_slots, waiting))
+            arguments = workbench.run_arguments()
+            with keep_log(log), workbench.phase("upscale", task.upscale.frames, "frames"):
+                made = workbench.media.upscale(source, task.upscale, out, on_progress=workbench.progress.update, **arguments)
         files = {"video": out} | ({"log": log} if task.debug else {})
         metrics: dict[str, Any] = {
             "frames": made.frames,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from include.ffmpeg_ops import parallel
 from include.worker.models import Output, UnitResult, UnitSummary
 
 __all__ = ["Made", "Work", "in_parallel"]
@@ -45,19 +45,5 @@ class Work(Protocol):
 
 
 def in_parallel(function: Callable[[Item], Answer], items: Iterable[Item], check: Callable[[], None]) -> Sequence[Answer]:
-    """Call ``function`` on every item, eight at once, and return the answers in order.
-
-    ``check`` is called before each; the first error is raised, and what has not begun then never begins.
-    """
-
-    def step(item: Item) -> Answer:
-        check()
-        return function(item)
-
-    with ThreadPoolExecutor(_TRANSFERS) as pool:
-        futures = [pool.submit(step, item) for item in items]
-        try:
-            return [future.result() for future in futures]
-        finally:
-            for future in futures:
-                future.cancel()
+    """Call ``function``, which transfers something, on every item, as :func:`parallel.in_parallel` does, eight at once."""
+    return parallel.in_parallel(function, items, at_once=_TRANSFERS, check=check)

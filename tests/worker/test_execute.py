@@ -15,6 +15,7 @@ import pytest
 
 from include.errors import InternalError, InvalidInputData, NotFound, ParameterError
 from include.media_store.objects import ObjectStore, S3ObjectStore
+from include.media_store.slots import slot
 from include.settings import Settings
 from include.worker.execute import execute
 from include.worker.job import Job, finish_unit, plan_unit
@@ -283,6 +284,22 @@ def test_two_attempts_at_once_encode_once(line: Line) -> None:
         results = list(pool.map(line.run, ["video-00000"] * 2))
     assert sorted(result.reused for result in results) == [False, True]
     assert line.media.calls.count("chunk-0") == 1
+
+
+def test_a_chunk_waits_until_the_machine_has_a_free_slot_and_audio_does_not(line: Line) -> None:
+    plan = line.plan()
+    cancelled, slots = threading.Event(), line.settings.cache_dir / "slots"
+    with slot(slots, 2, pytest.fail), slot(slots, 2, pytest.fail), ThreadPoolExecutor(1) as pool:
+        assert line.run("audio").status == "done"
+        chunk = pool.submit(lambda: line.run(plan.units[1].id, cancelled=cancelled))
+        while not any(event.get("phase") == "wait" for event in line.events):
+            time.sleep(0.05)
+        cancelled.set()
+        result = chunk.result()
+    assert result.error is not None
+    assert result.error["code"] == "Cancelled"
+    assert "encode" not in result.metrics["phases"]
+    assert line.run(plan.units[1].id).status == "done"
 
 
 def test_waiting_for_another_attempt_can_be_cancelled_and_leaves_its_marker_alone(line: Line) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from include.errors import InternalError
 from include.ffmpeg_ops.probe import probe
 from include.media_store.objects import S3ObjectStore
+from include.media_store.slots import slot
 from include.settings import Settings
 from include.sr_model.models import UpscaleTask
 from include.sr_model.upscale import upscale
@@ -74,7 +76,8 @@ def test_every_frame_and_its_time_and_all_other_streams_are_kept(
 ) -> None:
     source = clip(name)
     key = upload(source, store, bucket, f"{name}/a b{source.suffix}")
-    request = SuperResolutionRequest(bucket=bucket, key=key, segment_time=1.5)
+    # Three segments of the longer clips, two of the others.
+    request = SuperResolutionRequest(bucket=bucket, key=key, segment_time=clip.frames(name) / 65)
     results = run_all(request, store, settings)
     assert {unit: result.error for unit, result in results.items() if result.error} == {}
     made = tmp_path / f"made{source.suffix}"
@@ -218,3 +221,23 @@ def test_a_source_that_is_replaced_in_the_middle_publishes_nothing(
     assert (result.error or {}).get("code") == "InvalidInputData"
     assert store.head(bucket, request.destination_key) is None
     assert run_all(request, store, settings)["merge"].metrics["frames"] == 2
+
+
+def test_a_segment_fetches_and_then_waits_until_the_machine_has_a_place(
+    clip: Clips, store: S3ObjectStore, bucket: str, settings: Settings
+) -> None:
+    request = SuperResolutionRequest(bucket=bucket, key=upload(clip("short"), store, bucket, "slots/a.mp4"))
+    split = execute(split_unit(request), store=store, settings=settings)
+    uri = Job.of(store, settings, request).unit_uri(split.units[0].id)
+    cancelled, events = threading.Event(), []
+
+    def emit(event: dict[str, Any]) -> None:
+        events.append(event)
+        if event.get("phase") == "wait":
+            cancelled.set()
+
+    with slot(settings.cache_dir / "segment-slots", settings.sr_slots, pytest.fail):
+        result = execute(uri, store=store, settings=settings, emit=emit, cancelled=cancelled)
+    assert result.error is not None
+    assert result.error["code"] == "Cancelled"
+    assert set(result.metrics["phases"]) == {"fetch", "wait"}
