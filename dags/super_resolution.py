@@ -7,7 +7,7 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from include.orchestration import params, super_resolution
-from include.orchestration.defaults import dag_arguments
+from include.orchestration.defaults import dag_arguments, fan_out, single
 from include.orchestration.operators.work_unit import WorkUnitOperator
 from include.orchestration.report import ReportOperator
 from include.settings import get_settings
@@ -36,16 +36,15 @@ with DAG(
     schedule=None,
     **dag_arguments(settings),
 ):
-    split = WorkUnitOperator(task_id="split", make_unit=super_resolution.split_unit)
+    split = WorkUnitOperator(task_id="split", make_unit=super_resolution.split_unit, **single(settings, "split"))
     upscale = WorkUnitOperator.partial(
         task_id="upscale",
-        pool="media_units",
-        # One segment keeps all processors of a machine busy, so it counts as all of their units.
-        pool_slots=max(1, settings.unit_slots // settings.sr_slots),
+        queue=settings.sr_queue,
         map_index_template="{{ task.unit['label'] }}",
-        max_active_tis_per_dagrun=settings.pool_slots,
+        # One segment keeps all processors of a machine busy. The next one has started and fetched when it may begin.
+        **fan_out(settings, "upscale", local_slots=settings.segment_pool_slots, local_most=2 * settings.sr_slots),
     ).expand(unit=split.output)
-    merge = WorkUnitOperator(task_id="merge", make_unit=super_resolution.merge_unit)
+    merge = WorkUnitOperator(task_id="merge", make_unit=super_resolution.merge_unit, **single(settings, "merge"))
     report = ReportOperator(
         task_id="report",
         work=["split", "upscale", "merge"],

@@ -7,7 +7,7 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from include.orchestration import params, transcode
-from include.orchestration.defaults import dag_arguments
+from include.orchestration.defaults import dag_arguments, fan_out, single
 from include.orchestration.operators.work_unit import WorkUnitOperator
 from include.orchestration.report import ReportOperator
 from include.settings import get_settings
@@ -35,14 +35,13 @@ with DAG(
     schedule=None,
     **dag_arguments(settings),
 ):
-    plan = WorkUnitOperator(task_id="plan", make_unit=transcode.plan_unit)
+    plan = WorkUnitOperator(task_id="plan", make_unit=transcode.plan_unit, **single(settings, "plan"))
     encode = WorkUnitOperator.partial(
         task_id="encode",
-        pool="media_units",
         map_index_template="{{ task.unit['label'] }}",
-        max_active_tis_per_dagrun=settings.pool_slots,
+        **fan_out(settings, "video"),
     ).expand(unit=plan.output)
-    finish = WorkUnitOperator(task_id="finish", make_unit=transcode.finish_unit)
+    finish = WorkUnitOperator(task_id="finish", make_unit=transcode.finish_unit, **single(settings, "finish"))
     report = ReportOperator(
         task_id="report",
         work=["plan", "encode", "finish"],

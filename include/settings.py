@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 __all__ = ["Settings", "get_settings", "render_table"]
 
 ApiKeys = Annotated[dict[str, SecretStr], NoDecode]
+UnitKind = Literal["plan", "video", "audio", "finish", "split", "upscale", "merge"]
 
 
 class Settings(BaseSettings):
@@ -92,6 +93,9 @@ class Settings(BaseSettings):
     sr_slots: int = Field(
         1, gt=0, description="Segments that one machine upscales side by side; each of them uses all its processors."
     )
+    sr_queue: str = Field(
+        "default", description="Queue of upscale units where Celery runs them; workers with a GPU listen to one of their own."
+    )
 
     # -- work units
     chunk_seconds: float = Field(30.0, gt=0, description="Wanted length of one encode unit.")
@@ -103,6 +107,51 @@ class Settings(BaseSettings):
     )
     unit_timeout_seconds: int = Field(6 * 3600, gt=0, description="Deadline of one work unit.")
     unit_attempts: int = Field(3, gt=0, description="Attempts of one work unit where the error may be retried.")
+    worker_command: str = Field(
+        "",
+        description="Command that runs a work unit in a local process (the unit's URI is appended); empty: this Python's "
+        "`include.worker run`.",
+    )
+
+    # -- AWS Batch
+    batch_units: Annotated[tuple[UnitKind, ...], NoDecode] = Field(
+        (),
+        description="Kinds of work units that run as AWS Batch jobs, comma separated (`upscale,video,audio,plan,finish,split,"
+        "merge`); empty: all in local processes.",
+    )
+    batch_sr_queue_spot: str = Field("SuperResolution_queue_Spot", description="Job queue of upscaling on spot instances.")
+    batch_sr_queue_on_demand: str = Field(
+        "SuperResolution_queue_onDemand", description="Job queue of upscaling on instances that nobody reclaims."
+    )
+    batch_sr_job_definition: str = Field("SuperResolution", description="Job definition of upscaling (or `name:revision`).")
+    batch_cpu_queue_spot: str = Field("Transcode_queue_Spot", description="Job queue of all other units on spot instances.")
+    batch_cpu_queue_on_demand: str = Field(
+        "Transcode_queue_onDemand", description="Job queue of all other units on instances that nobody reclaims."
+    )
+    batch_cpu_job_definition: str = Field("Transcode", description="Job definition of all other units.")
+    batch_cpu_env: Literal["spot", "onDemand"] = Field(
+        "spot", description="Kind of instance for units whose request names none (all but upscaling)."
+    )
+    batch_attempts: int = Field(
+        3, ge=1, le=10, description="Attempts that Batch itself gives a job whose instance was taken away (`Host EC2*`)."
+    )
+    batch_spot_fallback: bool = Field(
+        True, description="Move a job to the on-demand queue where spot has no room for it or takes its instances away too often."
+    )
+    batch_runnable_seconds: int = Field(
+        900, ge=0, description="A spot job that is RUNNABLE longer than this moves to the on-demand queue; 0: never."
+    )
+    batch_queue_seconds: int = Field(
+        12 * 3600, gt=0, description="A job that waits longer than this in its last queue is ended, and its unit fails."
+    )
+    batch_array_size: int = Field(
+        0, ge=0, le=1000, description="Units of one kind that a mapped task hands to Batch as one array job; 0: a job each."
+    )
+    batch_poll_seconds: float = Field(10.0, gt=0, description="Time between two looks at all waiting jobs (one call per 100).")
+    batch_slots: int = Field(200, gt=0, description="Jobs at once: slots of the Airflow pool `media_batch`.")
+    batch_log_group: str = Field(
+        "/reelflow/batch", description="CloudWatch log group of job definitions whose jobs do not name theirs."
+    )
 
     @field_validator("api_keys", mode="before")
     @classmethod
@@ -118,7 +167,7 @@ class Settings(BaseSettings):
             pairs[client] = key
         return pairs
 
-    @field_validator("buckets", "source_suffixes", mode="before")
+    @field_validator("buckets", "source_suffixes", "batch_units", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
         if isinstance(value, str):
@@ -129,6 +178,19 @@ class Settings(BaseSettings):
     def pool_slots(self) -> int:
         """Slots of the pool ``media_units``: audio, which is light and goes first, must not hold up the first chunks."""
         return self.unit_slots + 1
+
+    @property
+    def segment_pool_slots(self) -> int:
+        """Slots of that pool that a segment takes: so many that as many again as may compute get ready and wait."""
+        return max(1, self.pool_slots // (2 * self.sr_slots))
+
+    @property
+    def pools(self) -> dict[str, tuple[int, str]]:
+        """Airflow's pools: slots and description by name. Deferred tasks hold their slots."""
+        return {
+            "media_units": (self.pool_slots, "Media work units at once"),
+            "media_batch": (self.batch_slots, "Jobs of AWS Batch at once"),
+        }
 
     def allows_bucket(self, bucket: str) -> bool:
         """Tell whether requests may name ``bucket``."""

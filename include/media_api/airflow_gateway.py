@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -99,8 +100,10 @@ class InProcessGateway:
     async def _progress(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         if row["state"] not in _AT_WORK:
             return {}
-        path = f"{_run_path(row['dag_id'], row['dag_run_id'])}/taskInstances/{_quoted(row['task_id'])}/state-store/progress"
-        answer = await self._call("GET", path, {200, 404}, params={"map_index": row["map_index"]})
+        path = f"{_run_path(row['dag_id'], row['dag_run_id'])}/taskInstances/{_quoted(row['task_id'])}"
+        # A task that waits for a job elsewhere is in the triggerer's hands, which can write XComs and no task state.
+        place = "xcomEntries" if row["state"] == "deferred" else "state-store"
+        answer = await self._call("GET", f"{path}/{place}/progress", {200, 404}, params={"map_index": row["map_index"]})
         return _event(answer.json().get("value")) if answer.status_code == 200 else {}
 
     async def _call(self, method: str, path: str, expected: set[int], **arguments: Any) -> httpx.Response:
@@ -136,18 +139,41 @@ def airflow_app() -> Any:
 def mint_token(user: str) -> str:
     """Return a short-lived token of Airflow's auth manager for ``user``.
 
-    Knows the simple auth manager; another one needs its own line here.
+    Knows the simple auth manager and Flask AppBuilder's; another one needs its own line here. What the user may do is up to
+    the auth manager, which checks every call.
     """
     from airflow.api_fastapi.app import get_auth_manager  # noqa: PLC0415
-    from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager  # noqa: PLC0415
 
     manager = get_auth_manager()
-    if not isinstance(manager, SimpleAuthManager):
-        raise InternalError(f"MEDIA_AIRFLOW_USER cannot be used with the auth manager {type(manager).__name__}.")
-    found = next((known for known in manager.get_users() if known.username == user), None)
+    found = _finder(manager)(user)
     if found is None:
         raise InternalError(f"MEDIA_AIRFLOW_USER names {user!r}, but Airflow has no such user.")
     return str(manager.generate_jwt(found, expiration_time_in_seconds=60))
+
+
+def _finder(manager: Any) -> Callable[[str], Any]:
+    """Return what finds a user of this auth manager by name."""
+    from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager  # noqa: PLC0415
+
+    if isinstance(manager, SimpleAuthManager):
+        return lambda name: next((known for known in manager.get_users() if known.username == name), None)
+    # By name: the provider is installed only where it is used.
+    if any(base.__module__ == "airflow.providers.fab.auth_manager.fab_auth_manager" for base in type(manager).__mro__):
+        # Found once in half a minute: a client's status page makes several calls. Airflow itself refuses who is deactivated.
+        return lambda name: _fab_user(name, int(time.monotonic() // 30))
+    raise InternalError(f"MEDIA_AIRFLOW_USER cannot be used with the auth manager {type(manager).__name__}.")
+
+
+@lru_cache(maxsize=4)
+def _fab_user(name: str, _period: int) -> Any:
+    from airflow import settings  # noqa: PLC0415
+    from airflow.providers.fab.auth_manager.models import User  # noqa: PLC0415
+    from sqlalchemy import select  # noqa: PLC0415
+    from sqlalchemy.orm import Session  # noqa: PLC0415
+
+    # A session of its own: Airflow's is that of the thread, and this is the thread of all other requests.
+    with Session(settings.engine) as session:
+        return session.scalar(select(User).where(User.username == name))
 
 
 def _pages(run_ids: Collection[str]) -> list[list[str]]:

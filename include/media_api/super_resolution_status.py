@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Literal
 
@@ -15,13 +15,16 @@ from include.media_api.services import Services
 from include.media_api.status import NO_RUN, REMOVED, reason_of
 from include.media_api.submission import TRANSCODE_DAG, read_request, request_key
 from include.media_store.models import ObjectRef
+from include.worker.groups import grouped
 from include.worker.job import Job
 from include.worker.models import SuperResolutionRequest, TranscodeRequest, UnitSummary
 
 __all__ = ["SUPER_RESOLUTION_DAG", "SuperResolutionStatus", "SuperResolutionSubmission", "is_done", "live", "load", "save"]
 
 SUPER_RESOLUTION_DAG = "super_resolution"
-_STATES = {"success": "done", "failed": "failed", "upstream_failed": "failed", "running": "running", "restarting": "running"}
+_STATES = {"success": "done", "failed": "failed", "upstream_failed": "failed"} | dict.fromkeys(
+    ("running", "restarting", "deferred"), "running"
+)
 
 
 class SuperResolutionSubmission(BaseModel):
@@ -107,7 +110,8 @@ async def live(services: Services, submission: SuperResolutionSubmission) -> Sup
     job = Job.of(services.store, services.settings, request)
     has_split = any(task.task_id == "split" and task.state == "success" for task in tasks)
     split = await run_sync(job.read_result, "split") if has_split else None
-    segments = _segments(split.units if split else (), tasks)
+    groups = grouped(split.units if split else (), services.settings)
+    segments = _segments(groups, tasks)
     published = (run is None or run.is_finished) and await run_sync(_is_published, services, submission)
     state, error = _state(run, published=published)
     if run is not None and run.state == "failed" and not published:
@@ -119,7 +123,9 @@ async def live(services: Services, submission: SuperResolutionSubmission) -> Sup
         output_key=request.destination_key,
         run_id=request.run_id,
         status=state,
-        progress=100 if state == "done" else percent(tasks, [segment.frames for segment in segments], SUPER_RESOLUTION),
+        progress=100
+        if state == "done"
+        else percent(tasks, [sum(unit.weight for unit in group) for group in groups], SUPER_RESOLUTION),
         frames=sum(segment.frames for segment in segments),
         frames_done=sum(segment.done for segment in segments),
         fps=round(sum(rates), 1) if rates else None,
@@ -139,24 +145,33 @@ def _state(run: Run | None, *, published: bool) -> tuple[Literal["queued", "runn
     return "failed", REMOVED
 
 
-def _segments(units: Sequence[UnitSummary], tasks: Sequence[TaskState]) -> list[SegmentStatus]:
+def _segments(groups: Sequence[Sequence[UnitSummary]], tasks: Sequence[TaskState]) -> list[SegmentStatus]:
     by_index = {task.map_index: task for task in tasks if task.task_id == "upscale"}
-    return [_segment(number, unit, by_index.get(number)) for number, unit in enumerate(units)]
+    return [
+        _segment(number, unit, by_index.get(index), group)
+        for number, (index, group, unit) in enumerate((i, group, unit) for i, group in enumerate(groups) for unit in group)
+    ]
 
 
-def _segment(number: int, unit: UnitSummary, task: TaskState | None) -> SegmentStatus:
+def _segment(number: int, unit: UnitSummary, task: TaskState | None, group: Sequence[UnitSummary]) -> SegmentStatus:
     frames = int(unit.weight)
     state: Any = _STATES.get(str(task.state), "waiting") if task else "waiting"
-    told = task.event if task and state == "running" and task.event.get("phase") == "upscale" else {}
-    fps = told.get("fps")
+    told = task.event if task and state == "running" else {}
+    # An array job tells how far its units have come together.
+    done = frames * task.progress if task and told.get("phase") == "array" else told.get("done", 0) if _upscales(told) else 0
+    fps = told.get("fps") if unit is group[0] and (_upscales(told) or told.get("phase") == "array") else None
     return SegmentStatus(
         index=number,
         label=unit.label,
         status=state,
         frames=frames,
-        done=frames if state == "done" else min(frames, int(told.get("done") or 0)),
+        done=frames if state == "done" else min(frames, int(done or 0)),
         fps=float(fps) if isinstance(fps, (int, float)) else None,
     )
+
+
+def _upscales(told: Mapping[str, Any]) -> bool:
+    return told.get("phase") == "upscale"
 
 
 def _is_published(services: Services, submission: SuperResolutionSubmission) -> bool:

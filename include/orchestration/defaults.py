@@ -8,7 +8,7 @@ from typing import Any
 from include.orchestration.retry import MediaRetryPolicy
 from include.settings import Settings
 
-__all__ = ["dag_arguments"]
+__all__ = ["dag_arguments", "fan_out", "single"]
 
 
 def dag_arguments(settings: Settings) -> dict[str, Any]:
@@ -26,7 +26,22 @@ def dag_arguments(settings: Settings) -> dict[str, Any]:
         },
         "max_active_runs": 16,
         # Units are bounded by their pool; the DAG's own bound would let idle runs block busy ones.
-        "max_active_tasks": settings.max_units + 2,
+        "max_active_tasks": max(settings.max_units + 2, settings.batch_slots if settings.batch_units else 0),
         "is_paused_upon_creation": False,
         "render_template_as_native_obj": False,
     }
+
+
+def fan_out(settings: Settings, kind: str, *, local_slots: int = 1, local_most: int | None = None) -> dict[str, Any]:
+    """Return pool and bounds of the mapped task of a kind of unit.
+
+    Where it runs locally, one takes ``local_slots``, and of one run there are ``local_most`` at once (by default all that fit).
+    """
+    if kind in settings.batch_units:
+        return {"pool": "media_batch", "pool_slots": 1, "max_active_tis_per_dagrun": settings.batch_slots}
+    return {"pool": "media_units", "pool_slots": local_slots, "max_active_tis_per_dagrun": local_most or settings.pool_slots}
+
+
+def single(settings: Settings, kind: str) -> dict[str, Any]:
+    """Return the pool of a task of one unit; local ones run in Airflow's own."""
+    return {"pool": "media_batch"} if kind in settings.batch_units else {}

@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from include.errors import Cancelled, InternalError
 from include.orchestration.operators.work_unit import ERROR_KEY, METRICS_KEY
 from include.orchestration.transcode import job_of
+from include.settings import get_settings
 from include.worker.models import Outcome
 
 if TYPE_CHECKING:
@@ -66,12 +67,27 @@ class ReportOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped 
             logger.warning("The parameters name no job folder, so the outcome is only shown here.")
         else:
             job.write_outcome(outcome)
+            end_leftovers(job, run.run_id)
         logger.info("%s", outcome.model_dump_json(indent=1))
         if error:
             raise AirflowFailException(f"{error['code']}: {error['message']}")
         if self.follow_up is not None:
             self.follow_up(context)
         return outcome.model_dump(mode="json")
+
+
+def end_leftovers(job: Job, run_id: str) -> None:
+    """End the Batch jobs of a run whose tasks have all ended: nobody waits for them any more. Never raises."""
+    settings = get_settings()
+    if not settings.batch_units:
+        return
+    from include.orchestration.batch import leftovers  # noqa: PLC0415
+    from include.orchestration.batch.service import HookBatchService  # noqa: PLC0415
+
+    try:
+        leftovers.end_leftovers(HookBatchService(), leftovers.all_queues(settings), job.job_id, run_id)
+    except Exception as error:  # the run's outcome does not depend on it
+        logger.warning("Left over Batch jobs were not looked for: %s", error)
 
 
 def first_error(errors: Iterable[Mapping[str, Any] | None], states: Mapping[str, str]) -> dict[str, Any]:
@@ -90,7 +106,9 @@ def summed(metrics: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
     totals = {name: round(sum(unit.get(name) or 0 for unit in units), 3) for name in SUMMED}
     # The plan and the last unit count all frames, the units between them their own.
     frames = max((unit.get("frames") or 0 for unit in units), default=0)
-    return totals | {"frames": frames, "units": len(units), "reused": sum(bool(unit.get("reused")) for unit in units)}
+    # An array job is one task of several units.
+    count = sum(int(unit.get("units") or 1) for unit in units)
+    return totals | {"frames": frames, "units": count, "reused": sum(bool(unit.get("reused")) for unit in units)}
 
 
 def _seconds_since(start: datetime | None) -> float | None:

@@ -25,11 +25,12 @@ def test_units_follow_each_other_and_the_report_comes_last_whatever_happens(dag)
     assert {dag.get_task(name).trigger_rule for name in ("split", "merge")} == {"all_success"}
 
 
-def test_a_segment_takes_the_pool_slots_of_all_processors_and_never_more_than_there_are(dag) -> None:
+def test_as_many_segments_as_compute_can_get_ready_beside_them(dag) -> None:
     upscale, settings = dag.get_task("upscale"), get_settings()
     assert upscale.pool == "media_units"
-    assert upscale.pool_slots == max(1, settings.unit_slots // settings.sr_slots) <= settings.pool_slots
-    assert upscale.max_active_tis_per_dagrun == settings.pool_slots
+    assert upscale.pool_slots == settings.segment_pool_slots
+    assert settings.pool_slots // upscale.pool_slots >= 2 * settings.sr_slots
+    assert upscale.max_active_tis_per_dagrun == 2 * settings.sr_slots
     assert "label" in upscale.map_index_template
 
 

@@ -105,6 +105,21 @@ def test_the_progress_of_tasks_at_work_is_read_from_their_state_store(kept: Any,
     assert len(asked) == 2
 
 
+def test_the_progress_of_a_task_that_waits_for_a_job_is_its_xcom() -> None:
+    """The triggerer can write no task state."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/dagRuns/~/taskInstances"):
+            return httpx.Response(200, json={"task_instances": [task("r", "upscale", 2, "deferred")]})
+        assert request.url.path == "/api/v2/dags/transcode/dagRuns/r/taskInstances/upscale/xcomEntries/progress"
+        assert request.url.params["map_index"] == "2"
+        return httpx.Response(200, json={"value": {"phase": "upscale", "done": 30, "fraction": 0.5, "fps": 4.0}})
+
+    tasks, _ = call(answer, lambda gateway: gateway.tasks("transcode", ["r"]))
+    (state,) = tasks["r"]
+    assert (state.state, state.progress, state.event["done"]) == ("deferred", 0.5, 30)
+
+
 def test_tasks_are_read_page_by_page() -> None:
     rows = [task("r", "encode", index, "success") for index in range(230)]
 

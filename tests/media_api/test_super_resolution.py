@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from include.errors import InputNotSupported
@@ -227,6 +228,32 @@ def test_the_status_tells_every_segment(client: TestClient, airflow: FakeAirflow
         ("failed", 0, None),
         ("waiting", 0, None),
     ]
+
+
+def test_segments_of_an_array_job_share_its_progress(
+    app: FastAPI, client: TestClient, airflow: FakeAirflow, store: MemoryStore, settings: Settings
+) -> None:
+    object.__setattr__(
+        app.state.services, "settings", settings.model_copy(update={"batch_units": ("upscale",), "batch_array_size": 2})
+    )
+    started = client.post("/prod/", json={"key": KEY}).json()
+    units = tuple(UnitSummary(id=f"segment-0000{n}", key="k", label=f"segment {n}", weight=100) for n in range(3))
+    split = UnitResult(unit_id="split", status="done", fingerprint="x", units=units, started_at=NOW, finished_at=NOW)
+    Job.of(store, settings, wanted()).write_result(split)
+    airflow.set_state(DAG, started["run_id"], "running")
+    event = {"phase": "array", "done": 1, "total": 2, "unit": "units", "fps": 8.0, "fraction": 0.75}
+    airflow.task_states[started["run_id"]] = (
+        TaskState("split", -1, "success"),
+        TaskState("upscale", 0, "deferred", 0.75, event),
+        TaskState("upscale", 1, "success"),
+    )
+    status = client.get(started["status_url"]).json()
+    assert [(one["status"], one["done"], one["fps"]) for one in status["segments"]] == [
+        ("running", 75, 8.0),
+        ("running", 75, None),
+        ("done", 100, None),
+    ]
+    assert (status["fps"], status["progress"]) == (8.0, 3 + int(90 * 250 / 300))
 
 
 def test_a_failed_run_says_why_and_a_finished_one_that_it_is_done(

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import psutil
 
 from include.errors import Cancelled, InternalError, error_from_document
 from include.orchestration.backends.base import Document
+from include.settings import get_settings
 
 __all__ = ["LocalBackend"]
 
@@ -34,8 +36,8 @@ KEPT_LINES = 15
 class LocalBackend:
     """A child process in a session of its own, which ends when its standard input closes: a killed task leaves nothing."""
 
-    def __init__(self, worker: Sequence[str] = WORKER) -> None:
-        self._worker = tuple(worker)
+    def __init__(self, worker: Sequence[str] = ()) -> None:
+        self._worker = tuple(worker or shlex.split(get_settings().worker_command) or WORKER)
         self._process: subprocess.Popen[bytes] | None = None
         self._cancelled_at: float | None = None
 
