@@ -48,6 +48,8 @@ def environment(stack: Stack, settings: Settings) -> dict[str, str]:
         "AWS_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
         "MOTO_PORT": str(stack.moto_port),
+        # Jobs of Batch are containers that reach the loopback servers of this machine.
+        **({"MOTO_DOCKER_NETWORK_MODE": "host"} if settings.batch_units else {}),
         "MEDIA_API_KEYS": stack.api_keys,
         "AIRFLOW_HOME": str(stack.airflow_home),
         "AIRFLOW_CONFIG": str(stack.airflow_home / "airflow.cfg"),
@@ -104,7 +106,8 @@ def _airflow(stack: Stack, settings: Settings) -> dict[str, str]:
         "scheduler__max_dagruns_per_loop_to_schedule": "20",
         "scheduler__catchup_by_default": "False",
         "triggerer__job_heartbeat_sec": "4",
-        "triggerer__capacity": "200",
+        # A waiting Batch job is a trigger.
+        "triggerer__capacity": str(settings.batch_slots + 50),
         "dag_processor__parsing_processes": "2",
         "dag_processor__refresh_interval": "30",
         "dag_processor__min_file_process_interval": "30",

@@ -15,9 +15,8 @@ from include.embedded.checks import StartError
 from include.embedded.stack import ROOT, Stack
 from include.settings import Settings
 
-__all__ = ["POOL", "StackClient", "wait_until_ready"]
+__all__ = ["StackClient", "wait_until_ready"]
 
-POOL = "media_units"
 COMPONENTS = ("scheduler", "dag_processor", "triggerer")
 
 
@@ -36,16 +35,19 @@ class StackClient:
         self.http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         return True
 
-    def set_pool(self, slots: int) -> bool:
-        """Create the pool of work units, or give it ``slots`` slots; raises :class:`httpx.HTTPError` where that fails."""
+    def set_pools(self, settings: Settings) -> bool:
+        """Create the pools of work units, or give them their slots; raises :class:`httpx.HTTPError` where that fails."""
+        return all(self._set_pool(name, *pool) for name, pool in settings.pools.items())
+
+    def _set_pool(self, name: str, slots: int, description: str) -> bool:
         # Ask first: beside writes of running tasks, a write may hold up the server until SQLite gives up.
-        found = self.http.get(f"/api/v2/pools/{POOL}")
+        found = self.http.get(f"/api/v2/pools/{name}")
         if found.is_success and found.json()["slots"] == slots:
             return True
-        pool = {"name": POOL, "slots": slots, "include_deferred": True, "description": "Media work units at once"}
+        pool = {"name": name, "slots": slots, "include_deferred": True, "description": description}
         answer = self.http.post("/api/v2/pools", json=pool)
         if answer.status_code == httpx.codes.CONFLICT:
-            answer = self.http.patch(f"/api/v2/pools/{POOL}", json={"pool": POOL, "slots": slots, "include_deferred": True})
+            answer = self.http.patch(f"/api/v2/pools/{name}", json={"pool": name, "slots": slots, "include_deferred": True})
         return answer.raise_for_status().is_success
 
     def answers(self, path: str) -> bool:
@@ -89,7 +91,7 @@ def wait_until_ready(
     with client.http:
         _wait("api-server", client.log_in, supervisor, stack, deadline)
         # A scheduler with hundreds of runs to catch up on may keep the database busy for a while.
-        _wait("api-server", partial(client.set_pool, settings.pool_slots), supervisor, stack, deadline)
+        _wait("api-server", partial(client.set_pools, settings), supervisor, stack, deadline)
         say("api-server answers")
         for name in COMPONENTS:
             _wait(name.replace("_", "-"), partial(_is_alive, client, name, started), supervisor, stack, deadline)

@@ -68,6 +68,7 @@ def _up(folder: Path, airflow_port: int | None, moto_port: int | None) -> int:
         print(f"==> starting reelflow; state and logs are in {folder}", flush=True)
         say(f"ffmpeg {check_machine(settings)}")
         processes.end(processes.members(stack.id, session=processes.session_of(folder)))
+        _end_containers(stack)
         check_port(stack.airflow_port, "AIRFLOW_PORT")
         check_port(stack.moto_port, "MOTO_PORT")
     except (StartError, ValueError) as error:
@@ -153,9 +154,20 @@ def _stop(stack: Stack) -> bool:
     # Twice: a process may have started another one while the first sweep looked.
     for _ in range(2):
         ended += processes.end(processes.members(stack.id, session=session))
+    ended += _end_containers(stack)
     for leftover in (stack.socket, stack.state_dir / "supervisord.pid"):
         leftover.unlink(missing_ok=True)
     return bool(supervisor or ended)
+
+
+def _end_containers(stack: Stack) -> int:
+    """End what moto's Batch has started, where the stack was started with units for it."""
+    written = stack.state_dir / "env"
+    if not written.exists() or "\nMEDIA_BATCH_UNITS='" not in written.read_text():
+        return 0
+    from include.embedded.batch import end_containers  # noqa: PLC0415  brings the client of Docker
+
+    return end_containers(stack.aws_url)
 
 
 def status(state_dir: Path | None = None) -> int:

@@ -1,4 +1,7 @@
-"""Starts the moto server with its buckets. It keeps objects until it ends: a restart begins with empty buckets."""
+"""Starts the moto server with its buckets, and with queues for AWS Batch where units go there.
+
+It keeps objects until it ends: a restart begins with empty buckets.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,18 @@ def main() -> None:
     address = urlsplit(url)
     settings = get_settings()
     buckets = sorted({settings.bucket, *settings.buckets})
-    threading.Thread(target=_make_buckets, args=(url, buckets), daemon=True).start()
+    threading.Thread(target=_make, args=(url, buckets, bool(settings.batch_units)), daemon=True).start()
     from moto.server import main as serve  # noqa: PLC0415  takes a second, in which the thread above waits
 
     serve(["-H", str(address.hostname), "-p", str(address.port)])
+
+
+def _make(url: str, buckets: list[str], batch: bool) -> None:
+    _make_buckets(url, buckets)
+    if batch:
+        from include.embedded.batch import image_name, job_environment, make_resources  # noqa: PLC0415
+
+        make_resources(image=image_name(), sr_image=image_name(), environment=job_environment(os.environ))
 
 
 def _make_buckets(url: str, buckets: list[str]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from include.embedded import processes
+from include.settings import get_settings
 
 __all__ = ["main"]
 
@@ -30,6 +31,12 @@ PRELOADED = (
     "include.worker.video_transcode",
 )
 
+PRELOADED_FOR_BATCH = (
+    "airflow.providers.amazon.aws.hooks.batch_client",
+    "include.orchestration.triggers.batch",
+    "include.worker.execute",
+)
+
 
 def main() -> None:
     """End leftovers, preload, and run the scheduler."""
@@ -41,7 +48,7 @@ def main() -> None:
     # Airflow wants its own configuration imported before anything else of it.
     from airflow.__main__ import main as airflow  # noqa: PLC0415
 
-    for module in PRELOADED:
+    for module in (*PRELOADED, *(PRELOADED_FOR_BATCH if get_settings().batch_units else ())):
         import_module(module)
     # Log servers would listen on every interface; on one machine the web server reads the files itself.
     sys.argv[1:] = ["scheduler", "--skip-serve-logs"]

@@ -81,6 +81,13 @@ def test_processes_of_the_stack_see_the_stack_and_nothing_of_the_callers_aws(
     assert variables["AIRFLOW__CORE__PARALLELISM"] == str(parallelism(settings(unit_slots=7))) == "10"
 
 
+def test_jobs_of_batch_reach_the_loopback_and_each_has_room_in_the_triggerer(stack: Stack) -> None:
+    assert "MOTO_DOCKER_NETWORK_MODE" not in environment(stack, settings())
+    variables = environment(stack, settings(batch_units="upscale", batch_slots=500))
+    assert variables["MOTO_DOCKER_NETWORK_MODE"] == "host"
+    assert int(variables["AIRFLOW__TRIGGERER__CAPACITY"]) > 500
+
+
 def test_a_taken_port_is_named_with_its_holder_and_its_setting() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
