@@ -1,8 +1,8 @@
-"""The main jobs on real video, as a client would do them: `make demo [VIDEO=path] [KEEP=1]`.
+"""The main jobs on real video, as a client would do them: `make demo [VIDEO=path] [KEEP=1] [COMPOSE=.env]`.
 
-Starts the stack (unless it runs), uploads a clip to S3, posts it to ``/prod/videoTranscode`` as an HLS ladder and as an MP4, and
-a small one to ``/prod`` to be upscaled; watches all three, downloads what was published and verifies it with :mod:`scripts.eyes`.
-Exit status 0 only if all of it is right.
+Starts the stack (unless it runs, or is that of docker-compose.yaml), uploads a clip to S3, posts it to ``/prod/videoTranscode``
+as an HLS ladder and as an MP4, and a small one to ``/prod`` to be upscaled; watches all three, downloads what was published and
+verifies it with :mod:`scripts.eyes`. Exit status 0 only if all of it is right.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import Any
 
 import httpx
 
-from include.embedded import connect, down, up
+from include.embedded import Stack, connect, down, up
 from scripts.clips import make_clip
+from scripts.compose_stack import ComposeStack
 from scripts.eyes import Failed, check_hls, check_rendition, check_upscaled, expect, facts_of, say
 from scripts.s3 import embedded_s3
 
@@ -32,7 +33,9 @@ def main() -> int:
     """Run the demonstration and return the exit status."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__.splitlines()[0])
     parser.add_argument("--video", type=Path, help="your own clip (default: one is made)")
+    parser.add_argument("--seconds", type=int, default=60, help="length of the clip that is made")
     parser.add_argument("--keep", action="store_true", help="leave the stack running")
+    parser.add_argument("--compose", type=Path, metavar="ENV", help="use the running stack of docker-compose.yaml with this .env")
     arguments = parser.parse_args()
     if arguments.video and not arguments.video.is_file():
         say(f"demo: there is no file {arguments.video}")
@@ -44,15 +47,22 @@ def main() -> int:
     clip = arguments.video or work / "clip.mp4"
     small = work / "small.mp4"
     if numbered:
-        say("==> making clips, in the background: 60 s of 1280x720 and 8 s of 320x180, numbered frames, 440 Hz tone")
-    maker = threading.Thread(target=_make_clips, args=(None if numbered else clip, work))
+        say(f"==> making clips: {arguments.seconds} s of 1280x720 and 8 s of 320x180, numbered frames, 440 Hz tone")
+    maker = threading.Thread(target=_make_clips, args=(None if numbered else clip, work, arguments.seconds))
     maker.start()
+    if arguments.compose:
+        maker.join()
+        return _run(ComposeStack.of(arguments.compose), clip, small, work, numbered)
     was_running = connect() is not None
     if up() != 0:
         return 1
     try:
         maker.join()
-        return _run(clip, small, work, numbered)
+        stack = connect()
+        if stack is None:
+            say("demo: the stack has gone; see its logs")
+            return 1
+        return _run(stack, clip, small, work, numbered)
     finally:
         if was_running or arguments.keep:
             say("==> the stack is still running; `make down` stops it")
@@ -60,12 +70,12 @@ def main() -> int:
             down()
 
 
-def _make_clips(video: Path | None, work: Path) -> None:
+def _make_clips(video: Path | None, work: Path, seconds: int) -> None:
     """Make ``clip.mp4`` and ``small.mp4``; of a video of the user's own the small one is a piece."""
     small = work / "small.mp4"
     if video is None:
         make_clip(small, seconds=SMALL_SECONDS, width=320, height=180)
-        make_clip(work / "clip.mp4", seconds=60, width=1280, height=720)
+        make_clip(work / "clip.mp4", seconds=seconds, width=1280, height=720)
         return
     piece = [
         "ffmpeg",
@@ -86,13 +96,9 @@ def _make_clips(video: Path | None, work: Path) -> None:
     subprocess.run([*piece, str(small)], check=True)
 
 
-def _run(clip: Path, small: Path, work: Path, numbered: bool) -> int:
-    stack = connect()
-    if stack is None:
-        say("demo: the stack has gone; see its logs")
-        return 1
+def _run(stack: Stack | ComposeStack, clip: Path, small: Path, work: Path, numbered: bool) -> int:
     source = facts_of(str(clip))
-    s3 = embedded_s3(stack)
+    s3 = stack.s3() if isinstance(stack, ComposeStack) else embedded_s3(stack)
     key = f"{FOLDER}src/{clip.name if clip.suffix.lower() == '.mp4' else clip.stem + '.mp4'}"
     told = f"{clip.stat().st_size / 1e6:.1f} MB, {source.frames} frames, {float(source.duration):.3f} s"
     say(f"==> uploading {clip.name} ({told}) to s3://{stack.bucket}/{key}")
