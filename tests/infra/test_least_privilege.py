@@ -1,0 +1,134 @@
+"""No policy allows more than its purpose wants."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.infra.exceptions import NOT_FOR_THE_AGENT, WILDCARDS
+from tests.infra.templates import Statement, flat, resources, statements
+
+ROOT = Path(__file__).resolve().parents[2]
+ALLOWING = [statement for statement in statements() if statement.body["Effect"] == "Allow"]
+# What the worker's object store calls, and the actions that S3 wants for it.
+S3_ACTIONS = {
+    "head_bucket": {"s3:ListBucket"},
+    "list_objects_v2": {"s3:ListBucket"},
+    "head_object": {"s3:GetObject"},
+    "get_object": {"s3:GetObject"},
+    "put_object": {"s3:PutObject"},
+    "complete_multipart_upload": {"s3:PutObject", "s3:AbortMultipartUpload"},
+    "delete_object": {"s3:DeleteObject"},
+    "delete_objects": {"s3:DeleteObject"},
+    "generate_presigned_url": {"s3:GetObject"},
+}
+
+
+def wildcards(statement: Statement) -> list[str]:
+    """Return every part of what a statement allows that ends in, or is, a wildcard."""
+    found = [arn for arn in statement.arns if "*" in arn]
+    found += [f"action {action}" for action in statement.actions if "*" in action]
+    return (
+        found
+        + (["NotResource"] if "NotResource" in statement.body else [])
+        + (["NotAction"] if "NotAction" in statement.body else [])
+    )
+
+
+def test_every_wildcard_has_a_reason_and_every_reason_a_wildcard() -> None:
+    unused = dict(WILDCARDS)
+    for statement in ALLOWING:
+        for wildcard in wildcards(statement):
+            known = next(
+                (
+                    key
+                    for key in WILDCARDS
+                    if key[0] == statement.place and (wildcard == key[1] or (key[1] != "*" and wildcard.endswith(key[1])))
+                ),
+                None,
+            )
+            assert known is not None, f"{statement.place} allows {wildcard}, and tests/infra/exceptions.py has no reason for it"
+            unused.pop(known, None)
+    assert not unused, "exceptions that are no longer needed"
+
+
+def test_a_wildcard_without_a_reason_is_found() -> None:
+    statement = Statement(
+        "roles.yaml: X", {"Effect": "Allow", "Action": ["s3:*", "s3:GetObject"], "Resource": ["*", {"Fn::Sub": "arn:x:${Y}/*"}]}
+    )
+    assert wildcards(statement) == ["*", "arn:x:${Y}/*", "action s3:*"]
+
+
+def test_only_services_that_take_no_resource_are_allowed_all_of_them() -> None:
+    everywhere = {action for statement in ALLOWING if "*" in statement.arns for action in statement.actions}
+    assert everywhere == {
+        "batch:DescribeJobs",
+        "batch:ListJobs",
+        "cloudwatch:PutMetricData",
+        "ec2:DescribeTags",
+        "ecr:GetAuthorizationToken",
+        "ecs:DiscoverPollEndpoint",
+        "logs:DescribeLogGroups",
+        "s3:GetAccountPublicAccessBlock",
+    }
+
+
+@pytest.mark.parametrize("statement", [found for found in ALLOWING if found.trust], ids=lambda statement: statement.place)
+def test_roles_are_taken_by_named_services_and_roles_only(statement: Statement) -> None:
+    principals = statement.body["Principal"]
+    assert principals != "*"
+    for kind, names in principals.items():
+        for name in flat(names):
+            assert name != "*"
+            assert kind == "Service" or name == {"Fn::GetAtt": ["AirflowRole", "Arn"]}
+
+
+def test_services_that_act_for_many_accounts_are_held_to_ours() -> None:
+    for statement in ALLOWING:
+        services = flat(statement.body.get("Principal", {}).get("Service", []))
+        # EC2 takes a role on behalf of an instance profile, pods by an association of their cluster: both are of this account.
+        if any(service not in ("ec2.amazonaws.com", "pods.eks.amazonaws.com") for service in services):
+            assert "aws:SourceAccount" in json.dumps(statement.body["Condition"]), statement.place
+
+
+def test_an_upload_client_can_write_parts_and_nothing_else() -> None:
+    allowed = [found for found in ALLOWING if found.place.startswith("roles.yaml: UploadRole/parts")]
+    assert [(found.actions, found.arns) for found in allowed] == [
+        (["s3:PutObject", "s3:AbortMultipartUpload"], ["arn:${AWS::Partition}:s3:::${UploadBucket}/uploads/*/parts/*"])
+    ]
+
+
+def test_the_worker_may_do_what_its_object_store_calls_and_nothing_else() -> None:
+    source = "".join((ROOT / "include/media_store" / name).read_text() for name in ("objects.py", "client.py"))
+    called = {name for name in S3_ACTIONS if name in source}
+    assert called == set(S3_ACTIONS), "the table of this test is out of date"
+    wanted = set.union(*(S3_ACTIONS[name] for name in called))
+    allowed = {action for found in ALLOWING if found.place.startswith("roles.yaml: JobRole/objects") for action in found.actions}
+    assert allowed == wanted
+
+
+def test_the_agent_of_a_machine_may_do_what_aws_says_it_must() -> None:
+    from moto.iam.aws_managed_policies import aws_managed_policies_data  # eight megabytes of text
+
+    theirs = json.loads(aws_managed_policies_data)["AmazonEC2ContainerServiceforEC2Role"]["Document"]["Statement"]
+    wanted = {action for found in theirs for action in flat(found["Action"])} - set(NOT_FOR_THE_AGENT)
+    ours = {action for found in ALLOWING if found.place.startswith("roles.yaml: InstanceRole/agent") for action in found.actions}
+    missing = {
+        action
+        for action in wanted
+        if action not in ours and not (action.endswith("*") and any(a.startswith(action[:-1]) for a in ours))
+    }
+    assert not missing
+    assert ours <= wanted | {action for action in ours if any(a.endswith("*") and action.startswith(a[:-1]) for a in wanted)}
+
+
+def test_nobody_may_give_itself_more_rights() -> None:
+    assert not [found.place for found in ALLOWING for action in found.actions if action.startswith("iam:")]
+    assert not [
+        str(role)
+        for role in resources("AWS::IAM::Role")
+        for arn in flat(role.properties.get("ManagedPolicyArns", []))
+        if isinstance(arn, str)
+    ]
