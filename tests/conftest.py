@@ -6,12 +6,23 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from include.media_store.client import s3_client
 from include.media_store.objects import S3ObjectStore
+from tests.containers.engine import engine_missing
 from tests.media import CLIPS, MediaCache, ffmpeg, ffprobe
 from tests.servers import S3Server, s3_server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a Docker engine where none was asked for, or none answers."""
+    wanting = [item for item in items if item.get_closest_marker("docker")]
+    if wanting and (reason := engine_missing()):
+        for item in wanting:
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")
@@ -21,10 +32,16 @@ def s3() -> Iterator[S3Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def s3_connection(s3: S3Server) -> Any:
+    """A client of that server: making one reads the SDK's description of S3, which takes longer than most tests."""
+    return s3_client()
+
+
 @pytest.fixture
-def store(s3: S3Server) -> S3ObjectStore:
-    """The store on that server."""
-    return S3ObjectStore()
+def store(s3_connection: Any) -> S3ObjectStore:
+    """The store on that server, which has counted no bytes yet."""
+    return S3ObjectStore(client=s3_connection)
 
 
 @pytest.fixture

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import boto3
-from moto.server import ThreadedMotoServer
 
 
 @dataclass(frozen=True)
@@ -31,17 +34,42 @@ class S3Server:
 
 
 @contextmanager
+def _moto() -> Iterator[str]:
+    """Run moto in a process of its own: in this one, every ``mock_aws`` of another test would empty it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+                break
+            assert child.poll() is None, "moto has ended"
+            assert time.monotonic() < deadline, "moto does not answer"
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        child.terminate()
+        child.wait(20)
+
+
+@contextmanager
 def s3_server() -> Iterator[S3Server]:
     """Run moto on a free loopback port, or use ``REELFLOW_TEST_S3`` (with ``REELFLOW_TEST_S3_KEY`` and ``_SECRET``).
 
     Sets the SDK's environment variables and makes the bucket; both are undone at the end.
     """
-    external = os.environ.get("REELFLOW_TEST_S3")
-    moto = None if external else ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    if moto:
-        moto.start()
-        host, port = moto.get_host_and_port()
-    server = S3Server(external or f"http://{host}:{port}")
+    with ExitStack() as stack:
+        external = os.environ.get("REELFLOW_TEST_S3")
+        server = S3Server(external or stack.enter_context(_moto()))
+        yield from _with_bucket(server)
+
+
+def _with_bucket(server: S3Server) -> Iterator[S3Server]:
     before = {name: os.environ.get(name) for name in server.environ}
     os.environ.update(server.environ)
     bucket = boto3.session.Session().resource("s3").Bucket(server.bucket)
@@ -56,5 +84,3 @@ def s3_server() -> Iterator[S3Server]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-        if moto:
-            moto.stop()

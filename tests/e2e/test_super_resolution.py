@@ -137,7 +137,8 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_segment_costs_that_segment_a
     stack: RunningStack, client: httpx.Client, clip: Clips, tmp_path: Path
 ) -> None:
     key = stack.upload(clip("content"), "sr/kill/clip.mp4")
-    started = client.post("/prod", json={"key": key, "segment_time": 1, "scale": 4}).json()
+    # Two segments of two seconds and a slow network: finding the process must not take longer than its work.
+    started = client.post("/prod", json={"key": key, "segment_time": 2, "scale": 4, "model": "balanced"}).json()
 
     def decoding() -> list[psutil.Process]:
         # Its decoder runs from the first picture to the last.
@@ -148,7 +149,9 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_segment_costs_that_segment_a
         process.send_signal(signal.SIGKILL)
     job = job_of(stack, key=key, scale=4)
     assert f"{job}/results/result-segment-00001.json" not in stack.keys(job), "it was too late to kill"
-    before = stack.read_json(f"{job}/results/result-segment-00000.json")
+    first = f"{job}/results/result-segment-00000.json"
+    await_that("the first segment's result", lambda: first in stack.keys(job))
+    before = stack.read_json(first)
     status = finished(client, started["status_url"])
     assert (status["status"], status["frames_done"]) == ("done", 100), status
     made = fetched(stack, started["output_key"], tmp_path)
