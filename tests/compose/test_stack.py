@@ -278,7 +278,8 @@ def test_units_of_a_worker_that_goes_away_are_done_by_the_other(
         assert stack.await_run("super_resolution", run_id) == "success"
         verified(stack, long_clip, started, tmp_path)
         attempts = [one["try_number"] for one in stack.tasks("super_resolution", run_id) if one["task_id"] == "upscale"]
-        assert max(attempts) == 2, attempts
+        # A worker that is told to stop may still finish a unit that is nearly done.
+        assert max(attempts) in ({2} if how == "kill" else {1, 2}), attempts
     finally:
         docker("start", gone)
         await_that("both workers are well", lambda: stack.health("worker") == ["healthy", "healthy"], 180, 1)
