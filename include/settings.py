@@ -10,16 +10,27 @@ from __future__ import annotations
 import os
 import tempfile
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-__all__ = ["Settings", "get_settings", "render_table"]
+__all__ = ["Settings", "SigningKey", "get_settings", "render_table"]
 
 ApiKeys = Annotated[dict[str, SecretStr], NoDecode]
-UnitKind = Literal["plan", "video", "audio", "finish", "split", "upscale", "merge"]
+UnitKind = Literal["plan", "video", "audio", "finish", "split", "upscale", "merge", "live"]
+
+
+class SigningKey(BaseModel):
+    """A pair of keys of a client of contract 3."""
+
+    model_config = ConfigDict(frozen=True)
+
+    client: str
+    public_key: str
+    private_key: SecretStr
 
 
 class Settings(BaseSettings):
@@ -33,6 +44,14 @@ class Settings(BaseSettings):
     api_keys: ApiKeys = Field(
         default_factory=dict,
         description="Clients of contracts 1, 2 and 4 as `client:key,client2:key2`; the key is sent as `x-api-key`.",
+    )
+    signing_keys: Annotated[tuple[SigningKey, ...], NoDecode] = Field(
+        (),
+        description="Keys of contract 3 as `clientCode:publicKey:privateKey`, comma separated; a client may have several.",
+    )
+    signing_seconds: int = Field(300, gt=0, description="How far `apiExecTime` of a signed request may be from now.")
+    signing_strict: bool = Field(
+        False, description="Refuse signed requests without `apiSignature`, which also covers method, path and body."
     )
     airflow_user: str = Field("admin", description="Airflow user in whose name the APIs trigger and read runs.")
 
@@ -48,6 +67,39 @@ class Settings(BaseSettings):
         description="Local cache of objects and scratch space of running units.",
     )
     cache_max_bytes: int = Field(20 * 2**30, gt=0, description="The cache is trimmed to this size, oldest use first.")
+
+    nonces_table: str = Field("media-nonces", description="DynamoDB table of nonces of signed requests.")
+    profiles_table: str = Field("media-profiles", description="DynamoDB table of profiles that clients have made.")
+
+    # -- network
+    allowed_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Networks beside the public internet that sources, targets and callbacks may be in, comma separated "
+        "(`10.1.0.0/16,127.0.0.1/32`); empty: none.",
+    )
+    max_redirects: int = Field(5, ge=0, description="Most redirects of an HTTP source; each is checked as the first address is.")
+    connect_seconds: float = Field(10.0, gt=0, description="Time to connect to a source, a target or a callback.")
+    stall_seconds: float = Field(
+        30.0, gt=0, description="A source or a target that neither sends nor takes data for this long counts as lost."
+    )
+
+    # -- tasks and live streams
+    task_profile: str = Field(
+        "video_mp4_1280x720_1728kbps", description="Profile of a transcoding task that names none (contract 3)."
+    )
+    max_targets: int = Field(10, gt=0, description="Most targets of one task.")
+    live_seconds: int = Field(12 * 3600, gt=0, description="Deadline of a live task.")
+    live_reconnect_seconds: float = Field(
+        60.0, ge=0, description="A live source that is lost is sought for this long, and a lost target too."
+    )
+
+    # -- webhooks
+    webhook_secrets: ApiKeys = Field(
+        default_factory=dict,
+        description="Secrets that callbacks are signed with (Standard Webhooks), as `client:whsec_…,client2:whsec_…`.",
+    )
+    webhook_seconds: float = Field(10.0, gt=0, description="Shortest time between two progress events of a run.")
+    webhook_attempts: int = Field(8, gt=0, description="Attempts to deliver the event that a run has ended.")
 
     # -- limits
     max_files_per_request: int = Field(1000, gt=0, description="Most files one folder request may name.")
@@ -117,7 +169,7 @@ class Settings(BaseSettings):
     batch_units: Annotated[tuple[UnitKind, ...], NoDecode] = Field(
         (),
         description="Kinds of work units that run as AWS Batch jobs, comma separated (`upscale,video,audio,plan,finish,split,"
-        "merge`); empty: all in local processes.",
+        "merge,live`); empty: all in local processes.",
     )
     batch_sr_queue_spot: str = Field("SuperResolution_queue_Spot", description="Job queue of upscaling on spot instances.")
     batch_sr_queue_on_demand: str = Field(
@@ -153,25 +205,47 @@ class Settings(BaseSettings):
         "/reelflow/batch", description="CloudWatch log group of job definitions whose jobs do not name theirs."
     )
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "webhook_secrets", mode="before")
     @classmethod
-    def _split_api_keys(cls, value: object) -> object:
+    def _split_pairs(cls, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str):
             return value
         pairs: dict[str, str] = {}
-        for item in filter(None, (part.strip() for part in value.split(","))):
+        for item in _items(value):
             client, colon, key = item.partition(":")
             if not (client and colon and key):
                 # The item itself may hold a key, so it is not repeated here.
-                raise ValueError("MEDIA_API_KEYS wants client:key pairs, separated by commas")
+                raise ValueError(f"MEDIA_{(info.field_name or '').upper()} wants client:key pairs, separated by commas")
             pairs[client] = key
         return pairs
 
-    @field_validator("buckets", "source_suffixes", "batch_units", mode="before")
+    @field_validator("signing_keys", mode="before")
+    @classmethod
+    def _split_signing_keys(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        keys = [item.split(":") for item in _items(value)]
+        if any(len(parts) != 3 or not all(parts) for parts in keys):
+            raise ValueError("MEDIA_SIGNING_KEYS wants clientCode:publicKey:privateKey, separated by commas")
+        if len({(client, public) for client, public, _ in keys}) < len(keys):
+            raise ValueError("MEDIA_SIGNING_KEYS holds the same clientCode and publicKey twice")
+        return tuple(
+            SigningKey(client=client, public_key=public, private_key=SecretStr(private)) for client, public, private in keys
+        )
+
+    @field_validator("buckets", "source_suffixes", "batch_units", "allowed_networks", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(filter(None, (part.strip() for part in value.split(","))))
+        return tuple(_items(value)) if isinstance(value, str) else value
+
+    @field_validator("allowed_networks")
+    @classmethod
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise ValueError(f"MEDIA_ALLOWED_NETWORKS: {error}") from error
         return value
 
     @property
@@ -195,6 +269,10 @@ class Settings(BaseSettings):
     def allows_bucket(self, bucket: str) -> bool:
         """Tell whether requests may name ``bucket``."""
         return bucket in (self.buckets or (self.bucket,))
+
+
+def _items(text: str) -> list[str]:
+    return [item for item in (part.strip() for part in text.split(",")) if item]
 
 
 @lru_cache(maxsize=1)
