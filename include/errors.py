@@ -17,6 +17,7 @@ Every failure that a user can see is one of these. Airflow's retry policy reads 
     │   ├── VerificationFailed      VerificationFailed      yes        500
     │   └── StorageError            StorageError            yes        503
     ├── ObjectExists                ObjectExists            no         409
+    ├── TargetFailed                TargetFailed            no         502
     ├── TimedOut                    TimeOut                 yes        504
     └── Cancelled                   Cancelled               no         409
 """
@@ -40,6 +41,7 @@ __all__ = [
     "ParameterError",
     "RequestError",
     "StorageError",
+    "TargetFailed",
     "TimedOut",
     "VerificationFailed",
     "error_from_document",
@@ -150,6 +152,13 @@ class ObjectExists(MediaError):
 
     code = "ObjectExists"
     http_status = 409
+
+
+class TargetFailed(MediaError):
+    """A target of a live task took no data for too long, or broke off and could not be reached again; the message names it."""
+
+    code = "TargetFailed"
+    http_status = 502
 
 
 class TimedOut(MediaError):

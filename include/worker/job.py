@@ -25,6 +25,7 @@ from include.worker.models import (
     UnitResult,
     WorkUnit,
 )
+from include.worker.task_request import TaskReference, TaskRequest
 
 if TYPE_CHECKING:
     from include.media_store.objects import ObjectStore
@@ -36,7 +37,7 @@ logger = logging.getLogger(__name__)
 _HEADS = 4  # outputs up to this many are looked up one by one, more of them with a listing
 
 AnyDocument = TypeVar("AnyDocument", bound=BaseModel)
-AnyRequest = TranscodeRequest | SuperResolutionRequest
+AnyRequest = TranscodeRequest | SuperResolutionRequest | TaskReference
 
 
 def plan_unit(request: TranscodeRequest) -> WorkUnit:
@@ -104,6 +105,11 @@ class Job:
         return f"{self.prefix}outcome.json"
 
     @property
+    def cancelled_key(self) -> str:
+        """Key of the note that a client has stopped the job."""
+        return f"{self.prefix}cancelled.json"
+
+    @property
     def report_key(self) -> str:
         """Key of the report of a job whose output has no folder of its own."""
         return f"{self.prefix}report.json"
@@ -147,6 +153,14 @@ class Job:
     def write_request(self, request: AnyRequest) -> ObjectRef:
         """Write the request."""
         return self._write(self.request_key, request)
+
+    def read_task(self) -> TaskRequest:
+        """Return a task of contract 3 in full."""
+        return self._read(self.request_key, TaskRequest)
+
+    def write_task(self, task: TaskRequest) -> ObjectRef:
+        """Write a task in full, before its run is triggered."""
+        return self._write(self.request_key, task)
 
     def read_plan(self) -> Plan:
         """Return the plan."""
