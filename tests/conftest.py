@@ -18,7 +18,11 @@ from tests.servers import S3Server, s3_server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a Docker engine where none was asked for, or none answers."""
+    """Skip what takes long where it was not asked for, and what needs a Docker engine where there is none."""
+    if not os.environ.get("REELFLOW_TEST_LONG"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes a minute or more; REELFLOW_TEST_LONG=1 runs it"))
     wanting = [item for item in items if item.get_closest_marker("docker")]
     if wanting and (reason := engine_missing()):
         for item in wanting:
