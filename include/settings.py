@@ -266,6 +266,12 @@ class Settings(BaseSettings):
             "media_batch": (self.batch_slots, "Jobs of AWS Batch at once"),
         }
 
+    @property
+    def batch_queues(self) -> tuple[str, ...]:
+        """Every queue that a job may be in, each once."""
+        upscaling = (self.batch_sr_queue_spot, self.batch_sr_queue_on_demand)
+        return tuple(dict.fromkeys((*upscaling, self.batch_cpu_queue_spot, self.batch_cpu_queue_on_demand)))
+
     def allows_bucket(self, bucket: str) -> bool:
         """Tell whether requests may name ``bucket``."""
         return bucket in (self.buckets or (self.bucket,))

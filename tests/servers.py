@@ -34,7 +34,7 @@ class S3Server:
 
 
 @contextmanager
-def _moto() -> Iterator[str]:
+def moto() -> Iterator[str]:
     """Run moto in a process of its own: in this one, every ``mock_aws`` of another test would empty it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -65,7 +65,7 @@ def s3_server() -> Iterator[S3Server]:
     """
     with ExitStack() as stack:
         external = os.environ.get("REELFLOW_TEST_S3")
-        server = S3Server(external or stack.enter_context(_moto()))
+        server = S3Server(external or stack.enter_context(moto()))
         yield from _with_bucket(server)
 
 

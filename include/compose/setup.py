@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from include.compose import templates
+from include.media_store.client import s3_client
 from include.orchestration import pools
 from include.settings import Settings
 
@@ -39,17 +39,10 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     settings = Settings()
     media = sorted({settings.bucket, *settings.buckets})
-    s3 = boto3.client(
-        "s3",
-        aws_access_key_id=os.environ["OBJECTS_ADMIN_ACCESS_KEY"],
-        aws_secret_access_key=os.environ["OBJECTS_ADMIN_SECRET_KEY"],
-        # As media_store's client: not every server knows the newer checksums.
-        config=Config(
-            s3={"addressing_style": "path"},
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        ),
+    admin = boto3.session.Session(
+        aws_access_key_id=os.environ["OBJECTS_ADMIN_ACCESS_KEY"], aws_secret_access_key=os.environ["OBJECTS_ADMIN_SECRET_KEY"]
     )
+    s3 = s3_client(admin)
     rules = templates.cors_rules(templates.load(INFRA / "storage.yaml"), "MediaBucket")
     upload_rules = templates.cors_rules(templates.load(INFRA / "storage.yaml"), "UploadBucket")
     # One bucket serves both here, so it has both's rules; logs are for nobody's browser.

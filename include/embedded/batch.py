@@ -46,13 +46,7 @@ def make_resources(*, image: str, sr_image: str, environment: Mapping[str, str],
     settings = settings or get_settings()
     batch: Any = boto3.client("batch")
     iam: Any = boto3.client("iam")
-    queues = {
-        settings.batch_sr_queue_spot,
-        settings.batch_sr_queue_on_demand,
-        settings.batch_cpu_queue_spot,
-        settings.batch_cpu_queue_on_demand,
-    }
-    missing = queues - {queue["jobQueueName"] for queue in batch.describe_job_queues()["jobQueues"]}
+    missing = set(settings.batch_queues) - {queue["jobQueueName"] for queue in batch.describe_job_queues()["jobQueues"]}
     known = batch.describe_compute_environments(computeEnvironments=[ENVIRONMENT])["computeEnvironments"]
     if missing and not known:
         role = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]

@@ -24,13 +24,14 @@ _COMMON: dict[str, Any] = {
 }
 
 
-def s3_client() -> S3Client:
+def s3_client(session: boto3.session.Session | None = None) -> S3Client:
     """Return a thread-safe S3 client made from the SDK's own configuration (``AWS_ENDPOINT_URL``, ``AWS_PROFILE``, …).
 
     A configured endpoint (any host that is not AWS's own) is addressed by path, since its buckets seldom have host names,
     and is not asked for checksums that older S3 servers refuse. A loopback endpoint is never reached through a proxy.
+    ``session`` has other credentials than the environment's.
     """
-    session = boto3.session.Session()
+    session = session or boto3.session.Session()
     client = session.client("s3", config=Config(**_COMMON))
     host = urlsplit(client.meta.endpoint_url).hostname or ""
     if host.endswith((".amazonaws.com", ".amazonaws.com.cn")):

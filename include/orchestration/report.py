@@ -85,7 +85,7 @@ def end_leftovers(job: Job, run_id: str) -> None:
     from include.orchestration.batch.service import HookBatchService  # noqa: PLC0415
 
     try:
-        leftovers.end_leftovers(HookBatchService(), leftovers.all_queues(settings), job.job_id, run_id)
+        leftovers.end_leftovers(HookBatchService(), settings.batch_queues, job.job_id, run_id)
     except Exception as error:  # the run's outcome does not depend on it
         logger.warning("Left over Batch jobs were not looked for: %s", error)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from include.embedded.batch import image_name, job_environment, make_resources
 from include.errors import MediaError
@@ -28,6 +27,7 @@ from tests.containers.engine import image_exists
 from tests.e2e.stack import await_that
 from tests.media import ffmpeg, ffprobe
 from tests.orchestration.batch.fakes import FakeStateStore
+from tests.servers import moto
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
@@ -38,25 +38,26 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Settin
     if not image_exists("worker-cpu"):
         pytest.skip(f"there is no image {image_name()}; make images builds it")
     monkeypatch.setenv("MOTO_DOCKER_NETWORK_MODE", "host")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+    with moto() as url:
+        yield _on(url, monkeypatch, tmp_path)
+
+
+def _on(url: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Settings:
     environ = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1", "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
     }  # fmt: skip
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     settings = Settings(
-        _env_file=None, bucket="media", cache_dir=tmp_path, chunk_seconds=2, unit_slots=1, x264_preset="medium", ffmpeg=ffmpeg(),
+        _env_file=None, bucket="media", cache_dir=folder, chunk_seconds=2, unit_slots=1, x264_preset="medium", ffmpeg=ffmpeg(),
         ffprobe=ffprobe(), batch_units="video", batch_array_size=10,
     )  # fmt: skip
     make_resources(image=image_name(), sr_image=image_name(), environment=job_environment({}), settings=settings)
     import boto3
 
     boto3.client("s3").create_bucket(Bucket="media")
-    yield settings
-    server.stop()
+    return settings
 
 
 def test_children_run_their_units_and_a_retry_runs_what_is_missing(settings: Settings, clip: Clips) -> None:

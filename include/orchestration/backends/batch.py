@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from include.errors import Cancelled, TimedOut
 from include.media_store.models import object_uri
 from include.orchestration.backends.base import Document
+from include.orchestration.batch.active import active_jobs
 from include.orchestration.batch.ended import failed_one, failure, result_of, summed
-from include.orchestration.batch.jobs import OURS, OVER, BatchJob, Limits, Verdict, decide, oldest
+from include.orchestration.batch.jobs import OURS, BatchJob, Limits, Verdict, decide, oldest
 from include.orchestration.batch.memory import Memory
 from include.orchestration.batch.service import BatchService
 from include.orchestration.batch.submission import Lane, Work, lane_of, submission
@@ -196,26 +197,17 @@ class BatchBackend:
         active = self._find_lost() if note.name and not note.job_id else self._active()
         if active:
             return self._attach(active)
-        units = [unit for unit in self.work.units if self.job.done_before(unit) is None]
-        if not units:
-            logger.info("reused: everything was finished before; no job is submitted")
-            results = [self.job.done_before(unit) for unit in self.work.units]
-            self.memory.write(told=True, **changes)
-            return summed([result.model_copy(update={"reused": True}) for result in results if result is not None])
-        return self._submit(units, **changes)
+        results = [self.job.done_before(unit) for unit in self.work.units]
+        undone = [unit for unit, result in zip(self.work.units, results, strict=True) if result is None]
+        if undone:
+            return self._submit(undone, **changes)
+        logger.info("reused: everything was finished before; no job is submitted")
+        self.memory.write(told=True, **changes)
+        return summed([result.model_copy(update={"reused": True}) for result in results if result is not None])
 
     def _active(self) -> list[BatchJob]:
         """Return the jobs of this work that wait or run, of whatever version and whoever submitted them."""
-        found = []
-        for queue in self.lane.queues:
-            for summary in self.service.find(queue, self.work.prefix):
-                if summary["status"] in OVER:
-                    continue
-                described = self.service.describe(summary["jobId"])
-                job = BatchJob.of(described) if described else None
-                if job is not None and not job.is_over:
-                    found.append(job)
-        return found
+        return active_jobs(self.service, self.lane.queues, self.work.prefix)
 
     def _find_lost(self) -> list[BatchJob]:
         for seconds in SETTLE_SECONDS:

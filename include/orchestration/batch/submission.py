@@ -18,6 +18,7 @@ CARRIED = (
     "bucket", "buckets", "work_prefix", "keep_work_files",
     "max_source_bytes", "max_source_seconds", "max_source_pixels", "max_source_streams",
     "x264_preset", "hls_segment_type", "damage_policy", "verify_decode", "quality",
+    "allowed_networks", "max_redirects", "connect_seconds", "stall_seconds", "live_seconds", "live_reconnect_seconds",
     "sr_model", "sr_max_output_pixels", "sr_crf", "sr_preset",
     "chunk_seconds", "max_units", "unit_timeout_seconds",
 )  # fmt: skip

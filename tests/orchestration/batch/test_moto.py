@@ -12,7 +12,6 @@ import boto3
 import pytest
 from moto import mock_aws
 from moto.batch.models import batch_backends
-from moto.server import ThreadedMotoServer
 
 from include.embedded.batch import end_containers, image_name, job_environment, make_resources
 from include.errors import InternalError
@@ -24,6 +23,7 @@ from include.orchestration.batch.service import HookBatchService
 from include.orchestration.batch.submission import Work, submission
 from include.settings import Settings
 from tests.orchestration.batch.fakes import FakeStateStore, World, audio_unit
+from tests.servers import moto
 
 QUEUES = ("Transcode_queue_Spot", "Transcode_queue_onDemand")
 
@@ -145,12 +145,9 @@ def test_the_backend_goes_all_the_way_on_moto(service: HookBatchService) -> None
 
 def test_the_triggers_client_describes_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     # Asynchronous clients are out of reach of the decorator, so this one is a server.
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
+    with moto() as url:
         environ = {
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": "us-east-1", "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
         }  # fmt: skip
         for name, value in environ.items():
@@ -161,5 +158,3 @@ def test_the_triggers_client_describes_jobs(monkeypatch: pytest.MonkeyPatch) -> 
                 return await describe(["none", "nor this"])
 
         assert asyncio.run(ask()) == []
-    finally:
-        server.stop()
