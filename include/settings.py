@@ -93,6 +93,30 @@ class Settings(BaseSettings):
         60.0, ge=0, description="A live source that is lost is sought for this long, and a lost target too."
     )
 
+    # -- uploads
+    upload_bucket: str = Field("", description="Bucket of uploads; empty: `MEDIA_BUCKET`.")
+    uploads_table: str = Field("media-uploads", description="DynamoDB table of the progress of uploads.")
+    upload_part_size: int = Field(
+        100 * 2**20,
+        ge=5 * 2**20,
+        le=5 * 2**30,
+        multiple_of=256 * 2**10,
+        description="Size of an upload's parts, bytes; a multiple of 256 KiB. Larger where a file would have more than 10,000 parts.",
+    )
+    upload_max_bytes: int = Field(256 * 2**30, gt=0, description="Largest upload.")
+    upload_role_arn: str = Field(
+        "arn:aws:iam::123456789012:role/uploader",
+        description="Role that credentials of uploads are made from; it may write parts, and a session policy narrows that to one upload's.",
+    )
+    upload_credential_seconds: int = Field(900, ge=900, le=43200, description="Life of an upload's credentials and part URLs.")
+    upload_part_timeout_seconds: int = Field(20 * 60, gt=0, description="An upload of which no part comes for this long fails.")
+    upload_poll_seconds: float = Field(2.0, gt=0, description="Time between two looks for parts of an upload.")
+    upload_queue_url: str = Field("", description="SQS queue of S3's events about parts; empty: parts are looked for.")
+    youtube_connection: str = Field(
+        "youtube_default", description="Airflow connection with YouTube's OAuth client and refresh token."
+    )
+    youtube_url: str = Field("https://www.googleapis.com", description="Address of YouTube's API.")
+
     # -- webhooks
     webhook_secrets: ApiKeys = Field(
         default_factory=dict,
