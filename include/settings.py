@@ -101,12 +101,12 @@ class Settings(BaseSettings):
         ge=5 * 2**20,
         le=5 * 2**30,
         multiple_of=256 * 2**10,
-        description="Size of an upload's parts, bytes; a multiple of 256 KiB. Larger where a file would have more than 10,000 parts.",
+        description="Size of an upload's parts, bytes: a multiple of 256 KiB, raised for files of more than 10,000 parts.",
     )
     upload_max_bytes: int = Field(256 * 2**30, gt=0, description="Largest upload.")
     upload_role_arn: str = Field(
         "arn:aws:iam::123456789012:role/uploader",
-        description="Role that credentials of uploads are made from; it may write parts, and a session policy narrows that to one upload's.",
+        description="Role that an upload's credentials are of: it may write parts; a session policy narrows that to one upload.",
     )
     upload_credential_seconds: int = Field(900, ge=900, le=43200, description="Life of an upload's credentials and part URLs.")
     upload_part_timeout_seconds: int = Field(20 * 60, gt=0, description="An upload of which no part comes for this long fails.")
