@@ -12,6 +12,7 @@ from include.errors import InternalError, NotFound
 from include.ffmpeg_ops.models import Plan
 from include.media_store.models import ObjectRef, object_uri
 from include.settings import Settings
+from include.worker.callback import Callback
 from include.worker.models import (
     FinishTask,
     MergeTask,
@@ -110,6 +111,11 @@ class Job:
         return f"{self.prefix}cancelled.json"
 
     @property
+    def callbacks_prefix(self) -> str:
+        """Prefix of who wants to be told what becomes of the job."""
+        return f"{self.prefix}callbacks/"
+
+    @property
     def report_key(self) -> str:
         """Key of the report of a job whose output has no folder of its own."""
         return f"{self.prefix}report.json"
@@ -198,6 +204,21 @@ class Job:
         """Write what became of the job."""
         return self._write(self.outcome_key, outcome)
 
+    def read_callbacks(self) -> tuple[Callback, ...]:
+        """Return who wants to be told what becomes of the job, one a client at most."""
+        keys = [ref.key for ref in self.store.list(self.bucket, self.callbacks_prefix)]
+        found = [self._read_optional(key, Callback) for key in keys]
+        return tuple(callback for callback in found if callback is not None)
+
+    def write_callback(self, callback: Callback) -> ObjectRef:
+        """Write a client's callback, in the place of its last one."""
+        return self._write(self._callback_key(callback), callback)
+
+    def delete_callback(self, callback: Callback) -> None:
+        """Remove a callback that is served, unless the client has named another address since."""
+        if self._read_optional(self._callback_key(callback), Callback) == callback:
+            self.store.delete(self.bucket, self._callback_key(callback))
+
     # -- markers
 
     def finished(self, unit: WorkUnit, fingerprint: str | None = None) -> UnitResult | None:
@@ -240,6 +261,9 @@ class Job:
             prefix = os.path.commonprefix([ref.key for ref in refs if ref.bucket == bucket])  # noqa: RUF071 - keys are text
             found |= refs.intersection(self.store.list(bucket, prefix))
         return found == refs
+
+    def _callback_key(self, callback: Callback) -> str:
+        return f"{self.callbacks_prefix}{callback.name}.json"
 
     def _read(self, key: str, model: type[AnyDocument]) -> AnyDocument:
         data = self.store.get_bytes(self.bucket, key)
