@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from include.ffmpeg_ops.models import Frozen, Rational
+from include.ffmpeg_ops.exact import Frozen, Rational
 
 __all__ = ["Encoding", "TaskProfile"]
 

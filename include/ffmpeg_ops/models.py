@@ -8,9 +8,11 @@ the stream's own ``time_base``, seconds are :class:`fractions.Fraction`. As JSON
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import Field
+
+from include.ffmpeg_ops.exact import Frozen, Rational
 
 __all__ = [
     "AudioStream",
@@ -29,25 +31,6 @@ __all__ = [
     "VideoStream",
     "VideoTask",
 ]
-
-
-def _to_fraction(value: Any) -> Any:
-    # ffprobe writes 30000/1001 and, for aspect ratios, 4:3.
-    return Fraction(value.replace(":", "/")) if isinstance(value, str) else value
-
-
-Rational = Annotated[
-    Fraction,
-    BeforeValidator(_to_fraction),
-    PlainSerializer(str, return_type=str),
-]
-"""An exact rational number; ``"30000/1001"`` in JSON."""
-
-
-class Frozen(BaseModel):
-    """Base of the models here."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Color(Frozen):

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from include.ffmpeg_ops.models import FrameIndex, Frozen, Rational
+from include.ffmpeg_ops.exact import Frozen, Rational
+from include.ffmpeg_ops.models import FrameIndex
 
 __all__ = ["SOURCE_FILE", "Manifest", "Segment", "cut_segments", "planned_segments", "unsplit"]
 

@@ -11,7 +11,7 @@ from include.errors import InternalError, OutputNotSupported
 from include.ffmpeg_ops.process import Child
 from include.settings import Settings, get_settings
 
-__all__ = ["Tools", "has_decoder", "has_filter", "tools"]
+__all__ = ["Tools", "encoders", "has_decoder", "has_filter", "tools"]
 
 OLDEST = 5
 
@@ -42,6 +42,11 @@ def has_decoder(codec: str, settings: Settings | None = None) -> bool:
     return codec in _decodable((settings or get_settings()).ffmpeg)
 
 
+def encoders(settings: Settings | None = None) -> frozenset[str]:
+    """Return the names of the configured ffmpeg's encoders: libx264, aac, …"""
+    return _encoders((settings or get_settings()).ffmpeg)
+
+
 # FFmpeg's own decoder of AV1 is but a door to the hardware's.
 _HARDWARE = re.compile(r"av1|\w+_(amf|crystalhd|cuvid|d3d12va|mediacodec|mmal|qsv|rkmpp|v4l2m2m|vaapi|videotoolbox)")
 
@@ -60,6 +65,11 @@ def _decodable(ffmpeg: str) -> frozenset[str]:
 @lru_cache(maxsize=8)
 def _filters(ffmpeg: str) -> frozenset[str]:
     return frozenset(re.findall(r"^ [T.][S.][C.]? *(\w+) +\S+->", _say(ffmpeg, "-filters"), re.MULTILINE))
+
+
+@lru_cache(maxsize=8)
+def _encoders(ffmpeg: str) -> frozenset[str]:
+    return frozenset(re.findall(r"^ [VAS][F.][S.][X.][B.][D.] (\w+) ", _say(ffmpeg, "-encoders"), re.MULTILINE))
 
 
 @lru_cache(maxsize=8)

@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from include.ffmpeg_ops.models import Frozen, Rational, VideoStream
+from include.ffmpeg_ops.exact import Frozen, Rational
+from include.ffmpeg_ops.models import VideoStream
 
 __all__ = ["Codec", "ModelName", "Scale", "Seconds", "Siting", "UpscaleTask", "Upscaled"]
 
