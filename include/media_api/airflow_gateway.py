@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 import httpx
 
-from include.errors import InternalError
-from include.media_api.gateway import Run, TaskState
+from include.errors import InternalError, ParameterError
+from include.media_api.gateway import Run, RunPage, TaskState
 from include.media_api.own_loop import OwnLoopTransport
 
 __all__ = ["InProcessGateway", "airflow_app", "mint_token"]
@@ -68,6 +68,21 @@ class InProcessGateway:
             tasks[row["dag_run_id"]] = (*tasks.get(row["dag_run_id"], ()), task)
         return tasks
 
+    async def page(self, prefix: str, *, states: Collection[str] = (), limit: int = _PAGE, cursor: str | None = None) -> RunPage:
+        """Return runs of any DAG whose ids begin with ``prefix``, newest first; see the protocol."""
+        query: dict[str, Any] = {"run_id_prefix_pattern": prefix, "limit": limit, "order_by": "-id", "cursor": cursor or ""}
+        if states:
+            query["state"] = sorted(states)
+        answer = await self._call("GET", "/dags/~/dagRuns", {200, 400}, params=query)
+        if answer.status_code == 400:
+            raise ParameterError("cursor: is none that this API has given out; begin without one.")
+        document = answer.json()
+        return RunPage(tuple(_run(row) for row in document["dag_runs"]), document.get("next_cursor"))
+
+    async def stop(self, dag_id: str, run_id: str) -> None:
+        """Fail a run and end its tasks, whatever they do; it is no error where there is none."""
+        await self._call("PATCH", _run_path(dag_id, run_id), {200, 404}, json={"state": "failed"})
+
     async def clear(self, dag_id: str, run_id: str) -> None:
         """Start a finished run again, with the conf it has."""
         await self._call("POST", f"{_run_path(dag_id, run_id)}/clear", {200}, json={"dry_run": False})
@@ -79,11 +94,7 @@ class InProcessGateway:
     async def _runs_of(self, dag_id: str, run_ids: list[str]) -> list[Run]:
         query = {"run_id_prefix_pattern": _any_of(run_ids), "limit": _PAGE}
         answer = await self._call("GET", f"/dags/{_quoted(dag_id)}/dagRuns", {200}, params=query)
-        return [
-            Run(row["dag_run_id"], row["state"], row["conf"] or {}, _time(row["start_date"]))
-            for row in answer.json()["dag_runs"]
-            if row["dag_run_id"] in run_ids
-        ]
+        return [_run(row) for row in answer.json()["dag_runs"] if row["dag_run_id"] in run_ids]
 
     async def _tasks_of(self, dag_id: str, run_ids: list[str]) -> list[dict[str, Any]]:
         # Not the batch list: that one is a POST, which writes to the audit log each time.
@@ -192,6 +203,17 @@ def _run_path(dag_id: str, run_id: str) -> str:
 
 def _quoted(part: str) -> str:
     return quote(part, safe="")
+
+
+def _run(row: Mapping[str, Any]) -> Run:
+    return Run(
+        run_id=row["dag_run_id"],
+        state=row["state"],
+        conf=row["conf"] or {},
+        start_date=_time(row["start_date"]),
+        end_date=_time(row["end_date"]),
+        dag_id=row["dag_id"],
+    )
 
 
 def _time(text: str | None) -> datetime | None:

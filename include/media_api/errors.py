@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from include.errors import MediaError, ParameterError
 
-__all__ = ["CatchAllMiddleware", "add_error_handlers", "parameter_error"]
+__all__ = ["CatchAllMiddleware", "add_error_handlers", "parameter_error", "validation_message"]
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +22,10 @@ log = logging.getLogger(__name__)
 class CatchAllMiddleware:
     """Answers 500 as JSON to whatever was not foreseen; the root app's handlers do not apply to a mounted app."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, code: str | None = None) -> None:
+        """Wrap ``app``; ``code`` is in the answers of a contract whose errors have one."""
         self._app = app
+        self._code = {"code": code} if code else {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app; log an unexpected exception under an id that the answer names."""
@@ -42,7 +44,7 @@ class CatchAllMiddleware:
             request_id = uuid.uuid4().hex
             log.exception("Request %s failed: %s %s", request_id, scope["method"], scope["path"])
             text = f"Internal error; please try again, and if it stays, report it with request id {request_id}."
-            await JSONResponse({"message": text}, status_code=500)(scope, receive, send)
+            await JSONResponse(self._code | {"message": text}, status_code=500)(scope, receive, send)
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -56,7 +58,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
-        return JSONResponse({"message": _message(error)}, status_code=400)
+        return JSONResponse({"message": validation_message(error)}, status_code=400)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
@@ -65,10 +67,11 @@ def add_error_handlers(app: FastAPI) -> None:
 
 def parameter_error(error: ValidationError) -> ParameterError:
     """Return ``error`` as the 400 that names each wrong field; what was sent is not repeated."""
-    return ParameterError(_message(error))
+    return ParameterError(validation_message(error))
 
 
-def _message(error: ValidationError | RequestValidationError) -> str:
+def validation_message(error: ValidationError | RequestValidationError) -> str:
+    """Return a sentence for each wrong field; what was sent is not repeated."""
     return "; ".join(_sentence(item["type"], item["loc"], item["msg"]) for item in error.errors())
 
 

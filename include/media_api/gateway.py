@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-__all__ = ["AirflowGateway", "Run", "TaskState"]
+__all__ = ["AirflowGateway", "Run", "RunPage", "TaskState"]
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,21 @@ class Run:
     state: str  # queued, running, success, failed
     conf: Mapping[str, Any] = field(default_factory=dict)
     start_date: datetime | None = None
+    end_date: datetime | None = None
+    dag_id: str = ""
 
     @property
     def is_finished(self) -> bool:
         """Whether nothing more will happen unless it is cleared."""
         return self.state in {"success", "failed"}
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """Some runs of a list, and what brings the next ones; ``None`` at its end."""
+
+    runs: tuple[Run, ...]
+    cursor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,17 @@ class AirflowGateway(Protocol):
 
     async def tasks(self, dag_id: str, run_ids: Collection[str]) -> dict[str, tuple[TaskState, ...]]:
         """Return the task instances of the runs, by run id, with the progress of those at work."""
+        ...
+
+    async def page(self, prefix: str, *, states: Collection[str] = (), limit: int = 100, cursor: str | None = None) -> RunPage:
+        """Return runs of any DAG whose ids begin with ``prefix``, newest first; of these states only, where some are given.
+
+        Raises ``ParameterError`` for a cursor that is none.
+        """
+        ...
+
+    async def stop(self, dag_id: str, run_id: str) -> None:
+        """Fail a run and end its tasks, whatever they do; it is no error where there is none."""
         ...
 
     async def clear(self, dag_id: str, run_id: str) -> None:

@@ -1,4 +1,4 @@
-"""The S3 client: where retries, timeouts and addressing are decided, once."""
+"""The clients of S3 and DynamoDB: where retries, timeouts and addressing are decided, once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["s3_client"]
+__all__ = ["dynamodb_client", "s3_client"]
 
 # Retries live here and nowhere above: a second layer would multiply the waiting.
 _COMMON: dict[str, Any] = {
@@ -47,6 +47,18 @@ def s3_client(session: boto3.session.Session | None = None) -> S3Client:
             proxies={} if _is_loopback(host) else None,
         ),
     )
+
+
+def dynamodb_client() -> Any:
+    """Return a thread-safe DynamoDB client, made as :func:`s3_client` makes its own."""
+    session = boto3.session.Session()
+    # A request of a client waits for each call: rather tell it soon that the table does not answer.
+    impatient = {"retries": {"mode": "standard", "total_max_attempts": 3}, "connect_timeout": 2, "read_timeout": 5}
+    config = Config(**_COMMON | impatient)
+    client = session.client("dynamodb", config=config)
+    if not _is_loopback(urlsplit(client.meta.endpoint_url).hostname or ""):
+        return client
+    return session.client("dynamodb", config=config.merge(Config(proxies={})))
 
 
 def _is_loopback(host: str) -> bool:

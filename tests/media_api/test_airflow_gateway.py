@@ -44,7 +44,8 @@ def test_a_trigger_tells_whether_the_run_is_new(status: int, created: bool) -> N
 
 
 def row(run_id: str) -> dict[str, Any]:
-    return {"dag_run_id": run_id, "state": "running", "conf": None, "start_date": "2026-01-02T03:04:05.678Z"}
+    times = {"start_date": "2026-01-02T03:04:05.678Z", "end_date": None}
+    return {"dag_id": "transcode", "dag_run_id": run_id, "state": "running", "conf": None} | times
 
 
 def test_runs_are_asked_for_in_pages_of_what_airflow_lists_at_once() -> None:
