@@ -23,7 +23,7 @@ with DAG(
     description="One transcode run per video of a folder",
     doc_md=DOC,
     schedule=None,
-    params=params.form(VideoTranscodeRequest),
+    params=params.form(VideoTranscodeRequest, exclude={"callback_url"}),
     tags=["media"],
     default_args={"owner": "reelflow", "retries": 3, "retry_delay": timedelta(seconds=5)},
     max_active_runs=4,

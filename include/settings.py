@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from base64 import b64decode
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -256,6 +257,18 @@ class Settings(BaseSettings):
         return tuple(
             SigningKey(client=client, public_key=public, private_key=SecretStr(private)) for client, public, private in keys
         )
+
+    @field_validator("webhook_secrets")
+    @classmethod
+    def _check_webhook_secrets(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for client, secret in value.items():
+            try:
+                size = len(b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True))
+            except ValueError:
+                size = 0
+            if not 24 <= size <= 64:
+                raise ValueError(f"MEDIA_WEBHOOK_SECRETS: that of {client} is no whsec_ and 24 to 64 bytes in base64")
+        return value
 
     @field_validator("buckets", "source_suffixes", "batch_units", "allowed_networks", mode="before")
     @classmethod

@@ -35,3 +35,10 @@ def test_only_configured_buckets_are_allowed():
 def test_the_page_lists_every_setting_as_it_is():
     page = Path(__file__).parents[1].joinpath("docs/settings.md").read_text()
     assert page.endswith(render_table()), "run: python -m include.settings, and put its table into docs/settings.md"
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_c2hvcnQ=", "whsec_!!!", "plain text"])
+def test_a_webhook_secret_that_others_could_not_verify_with_is_refused_without_repeating_it(secret):
+    with pytest.raises(ValidationError, match="24 to 64 bytes") as caught:
+        Settings(webhook_secrets=f"ott:{secret}")
+    assert secret.removeprefix("whsec_") == "" or secret not in str(caught.value)

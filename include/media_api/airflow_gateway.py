@@ -87,6 +87,11 @@ class InProcessGateway:
         """Start a finished run again, with the conf it has."""
         await self._call("POST", f"{_run_path(dag_id, run_id)}/clear", {200}, json={"dry_run": False})
 
+    async def restart_task(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Start one task of a run again, if it has begun, and none that follow it."""
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False, "reset_dag_runs": False}
+        await self._call("POST", f"/dags/{_quoted(dag_id)}/clearTaskInstances", {200, 404}, json=body)
+
     async def delete(self, dag_id: str, run_id: str) -> None:
         """Remove a finished run; it is no error where there is none."""
         await self._call("DELETE", _run_path(dag_id, run_id), {204, 404})

@@ -76,6 +76,10 @@ class AirflowGateway(Protocol):
         """Start a finished run again, with the conf it has."""
         ...
 
+    async def restart_task(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Start one task of a run again, if it has begun, and none that follow it."""
+        ...
+
     async def delete(self, dag_id: str, run_id: str) -> None:
         """Remove a finished run; it is no error where there is none."""
         ...

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
 from anyio.to_thread import run_sync
 
+from include.media_api import callbacks
 from include.media_api import submission as submissions
 from include.media_api.gateway import AirflowGateway
 from include.media_api.submission import TRANSCODE_DAG, Submission
@@ -21,6 +23,7 @@ from include.worker.video_transcode import existing_keys
 
 __all__ = ["RunStarter", "Submitter"]
 
+_WRITES_AT_ONCE = 16
 # What tells who asked, and not what is to be done.
 _ABOUT_THE_ASKER = {"client", "content_provider", "contentprovider"}
 
@@ -76,8 +79,11 @@ class Submitter:
         if not submission.pending:
             return
         request = submission.request
+        if request.callback_url is not None:
+            await run_sync(self._keep_callbacks, submission)
+            await callbacks.heed(self._gateway, TRANSCODE_DAG, [one.run_id for one in submission.pending])
         if request.is_folder:
-            conf = request.model_dump(mode="json") | {"client": submission.client}
+            conf = request.model_dump(mode="json", exclude={"callback_url"}) | {"client": submission.client}
         else:
             conf = submission.pending[0].model_dump(mode="json")
         note = f"{request.contentprovider or submission.client}: {request.src} to {request.dst} ({request.type})"
@@ -91,6 +97,15 @@ class Submitter:
                 await run_sync(self._withdraw_override, first)
 
         await self._runs.ensure(dag_id, submission.run_id, conf, note, is_undone=is_undone, before_clear=withdraw_override)
+
+    def _keep_callbacks(self, submission: Submission) -> None:
+        def keep(one: TranscodeRequest) -> None:
+            about = {"bucket": one.bucket, "src": one.source_key, "dst": one.destination_key, "time": submission.request.time}
+            job = Job.of(self._store, self._settings, one)
+            callbacks.keep(job, submission.request.callback_url, submission.client, about)
+
+        with ThreadPoolExecutor(_WRITES_AT_ONCE) as pool:
+            list(pool.map(keep, submission.pending))
 
     def _withdraw_override(self, request: TranscodeRequest) -> None:
         # A dispatcher leaves one where it restarts a run for another request: the run would do that instead of its conf.

@@ -13,12 +13,14 @@ from include.errors import InputNotSupported, LimitExceeded, NotFound, Parameter
 from include.ffmpeg_ops.containers import container_of
 from include.ffmpeg_ops.glance import glance
 from include.ffmpeg_ops.segments import planned_segments
+from include.media_api import callbacks
 from include.media_api import super_resolution_status as status
 from include.media_api.auth import Client
 from include.media_api.services import Services, ServicesDependency, body_documentation, json_body
 from include.media_api.submit import RunStarter
 from include.media_api.super_resolution_status import SUPER_RESOLUTION_DAG, SuperResolutionStatus, SuperResolutionSubmission
 from include.media_store.models import ObjectRef
+from include.worker.job import Job
 from include.worker.requests import SuperResolutionBody, SuperResolutionRequest, split_key
 from include.worker.split import check_size
 
@@ -45,19 +47,39 @@ class Started(BaseModel):
     status_url: str
 
 
-@router.post("/", responses=_ERRORS, openapi_extra=body_documentation(SuperResolutionBody))
+class SuperResolutionPost(SuperResolutionBody):
+    """The body of `POST /prod`."""
+
+    callback_url: str | None = Field(
+        None,
+        description="Where events of the run are sent to, signed (docs/webhooks.md).",
+        min_length=1,
+        max_length=2048,
+        examples=["https://ott.example/reelflow"],
+    )
+
+
+@router.post("/", responses=_ERRORS, openapi_extra=body_documentation(SuperResolutionPost))
 async def submit(
     request: Request,
     client: Client,
     services: ServicesDependency,
-    body: Annotated[SuperResolutionBody, Depends(json_body(SuperResolutionBody))],
+    body: Annotated[SuperResolutionPost, Depends(json_body(SuperResolutionPost))],
 ) -> Started:
     """Upscale one video of the bucket; the same request again, while it runs or once it is done, is the same run."""
-    wanted = SuperResolutionRequest(bucket=services.settings.bucket, client=client, **body.model_dump())
+    callbacks.check(body.callback_url, client, services.settings)
+    given = body.model_dump(exclude={"callback_url"})
+    wanted = SuperResolutionRequest(bucket=services.settings.bucket, client=client, **given)
     source, segments = await run_sync(_look, services, wanted)
     submission = SuperResolutionSubmission.of(client, wanted, source, segments)
     await run_sync(status.save, services, submission)
     runs: RunStarter = request.app.state.runs
+
+    if body.callback_url is not None:
+        about = {"bucket": wanted.bucket, "key": wanted.key, "output_key": wanted.destination_key, "scale": wanted.scale}
+        job = Job.of(services.store, services.settings, wanted)
+        await run_sync(callbacks.keep, job, body.callback_url, client, about)
+        await callbacks.heed(services.gateway, SUPER_RESOLUTION_DAG, [wanted.run_id])
 
     async def is_undone() -> bool:
         return not await status.is_done(services, submission)

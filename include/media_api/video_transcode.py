@@ -8,7 +8,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
-from include.media_api import status
+from include.media_api import callbacks, status
 from include.media_api.auth import Client
 from include.media_api.services import ServicesDependency, body_documentation, json_body
 from include.media_api.submission import Submission, Video, load, video_of
@@ -42,6 +42,7 @@ async def submit(
     body: Annotated[VideoTranscodeRequest, Depends(json_body(VideoTranscodeRequest))],
 ) -> VideoList:
     """Transcode one video or a folder of them; with `testflag` other than `no` only tell what would be done."""
+    callbacks.check(body.callback_url, client, services.settings)
     elements = await run_sync(resolve, services.store, services.settings, body, client)
     if body.is_test:
         return VideoList(videos=[video_of(element, body.time, is_test=True) for element in elements])

@@ -39,7 +39,8 @@ Standard output of `run` is one JSON object a line:
   {"event": "progress", "phase": "encode", "done": 120, "total": 900, "unit": "frames", "fps": 41.2}
   {"event": "result", "result": {...}}     the last line
 Log lines go to standard error. SIGTERM and SIGINT cancel: what was begun is undone or left to be continued. In a job of AWS
-Batch a unit that is nearly done is finished, and progress is also written to <job>/progress/progress-<unit>.json.
+Batch a unit that is nearly done is finished. There, and where a callback is to be told, progress is also written to
+<job>/progress/progress-<unit>.json.
 
 Exit codes: 0 done, or found done; 10 failed for good; 11 failed, may be retried; 12 cancelled.
 """
@@ -114,8 +115,8 @@ def _run(find: Callable[[ObjectStore], str], watch_stdin: bool = False) -> int:
         job = Job(store, settings, unit.bucket, unit.job_id)
         with ExitStack() as stack:
             tell: Callable[[dict[str, Any]], None] = emit
-            if job_id is not None:
-                shown = stack.enter_context(ProgressObject(store, job.bucket, job.progress_key(unit.id), job=job_id))
+            if job_id is not None or job.read_callbacks():
+                shown = stack.enter_context(ProgressObject(store, job.bucket, job.progress_key(unit.id), job=job_id or ""))
                 tell = partial(_both, emit, shown)
             result = execute(unit, store=store, settings=settings, emit=tell, cancelled=cancelled)
     except MediaError as error:

@@ -76,6 +76,14 @@ class VideoTranscodeRequest(BaseModel):
         None, description="Height of the sources (1088 is taken as 1080); left out: each file is probed.", examples=[720]
     )
 
+    callback_url: str | None = Field(
+        None,
+        description="Where events of each video's run are sent to, signed (docs/webhooks.md).",
+        min_length=1,
+        max_length=2048,
+        examples=["https://ott.example/reelflow"],
+    )
+
     @field_validator("testflag", mode="before")
     @classmethod
     def _anything_but_no_is_a_test(cls, value: Any) -> str:

@@ -108,6 +108,9 @@ class FakeAirflow:
         self.calls.append(("clear", run_id))
         self.set_state(dag_id, run_id, "queued")
 
+    async def restart_task(self, dag_id: str, run_id: str, task_id: str) -> None:
+        self.calls.append(("restart_task", f"{run_id} {task_id}"))
+
     async def delete(self, dag_id: str, run_id: str) -> None:
         self.calls.append(("delete", run_id))
         self.dag_runs.pop((dag_id, run_id), None)
