@@ -3,52 +3,77 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
 
-class _LazyApp:
-    """An ASGI app that is made when it is first called: every Airflow process imports plugins, only one serves them."""
+class _LazyApps:
+    """ASGI apps that are made when one is first called: every Airflow process imports plugins, only one serves them."""
 
     def __init__(self) -> None:
-        self._app: Any = None
+        self._apps: dict[str, Any] = {}
         self._making = asyncio.Lock()
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if self._app is None:
+    async def __call__(self, name: str, scope: Any, receive: Any, send: Any) -> None:
+        if not self._apps:
             async with self._making:
-                if self._app is None:
+                if not self._apps:
                     # In a thread: its imports would hold up the server's other requests.
-                    self._app = await asyncio.to_thread(_make_app)
-        await self._app(scope, receive, send)
+                    self._apps = await asyncio.to_thread(_make_apps)
+        await self._apps[name](scope, receive, send)
 
 
-class _BarePrefix:
-    """Answers `/prod` itself, which a mount never matches: clients of contract 2 post there and follow no redirect."""
+_apps = _LazyApps()
+
+
+async def _mounted(scope: Any, receive: Any, send: Any) -> None:
+    await _apps("mounted", scope, receive, send)
+
+
+class _Paths:
+    """Sends to the media APIs what a mount cannot.
+
+    A mount never matches its bare prefix `/prod`: clients of contract 2 post there and follow no redirect. And contract 3's
+    paths are beside Airflow's own under `/api/v2`.
+    """
+
+    # Here and not imported: Airflow's processes that import plugins need not import the APIs.
+    _tasks = re.compile(r"/api/v[0-9]+/(task/transcoding|profiles|profile)(/.*)?", re.DOTALL)
 
     def __init__(self, app: Any) -> None:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and self._tasks.fullmatch(scope["path"]):
+            await _apps("tasks", scope, receive, send)
+            return
         if scope["type"] == "http" and scope["path"] == "/prod":
             scope = {**scope, "path": "/prod/", "raw_path": b"/prod/"}
         await self._app(scope, receive, send)
 
 
-def _make_app() -> Any:
+def _make_apps() -> dict[str, Any]:
     from include.media_api.airflow_gateway import InProcessGateway  # noqa: PLC0415
     from include.media_api.app import create_app  # noqa: PLC0415
+    from include.media_api.task_app import create_task_app  # noqa: PLC0415
     from include.media_store.objects import S3ObjectStore  # noqa: PLC0415
+    from include.media_store.tables import DynamoTables  # noqa: PLC0415
     from include.settings import get_settings  # noqa: PLC0415
 
     settings = get_settings()
-    return create_app(settings, S3ObjectStore(settings), InProcessGateway(settings.airflow_user))
+    # One gateway: SQLite's one writer is that of both apps.
+    store, gateway = S3ObjectStore(settings), InProcessGateway(settings.airflow_user)
+    return {
+        "mounted": create_app(settings, store, gateway),
+        "tasks": create_task_app(settings, store, gateway, DynamoTables(settings)),
+    }
 
 
 class MediaPlugin(AirflowPlugin):
-    """Serves the contracts under `/prod`."""
+    """Serves the contracts under `/prod`, and contract 3 under `/api/v<digits>`."""
 
     name = "media"
-    fastapi_apps = [{"app": _LazyApp(), "url_prefix": "/prod", "name": "media"}]  # noqa: RUF012
-    fastapi_root_middlewares = [{"middleware": _BarePrefix, "args": [], "kwargs": {}, "name": "media, without a slash"}]  # noqa: RUF012
+    fastapi_apps = [{"app": _mounted, "url_prefix": "/prod", "name": "media"}]  # noqa: RUF012
+    fastapi_root_middlewares = [{"middleware": _Paths, "args": [], "kwargs": {}, "name": "media, beside the mount"}]  # noqa: RUF012

@@ -67,6 +67,8 @@ def _made_up(name: str, environment: Mapping[str, str] = os.environ) -> str:
         return urlsafe_b64encode(secrets.token_bytes(32)).decode()
     if name == "MEDIA_API_KEYS":
         return f"demo:{secrets.token_hex(24)}"
+    if name == "MEDIA_SIGNING_KEYS":
+        return f"demo:{secrets.token_hex(8)}:{secrets.token_hex(24)}"
     if name.endswith("ACCESS_KEY"):
         return secrets.token_hex(10).upper()
     return secrets.token_hex(24)

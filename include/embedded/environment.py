@@ -51,6 +51,7 @@ def environment(stack: Stack, settings: Settings) -> dict[str, str]:
         # Jobs of Batch are containers that reach the loopback servers of this machine.
         **({"MOTO_DOCKER_NETWORK_MODE": "host"} if settings.batch_units else {}),
         "MEDIA_API_KEYS": stack.api_keys,
+        "MEDIA_SIGNING_KEYS": stack.signing_keys,
         "AIRFLOW_HOME": str(stack.airflow_home),
         "AIRFLOW_CONFIG": str(stack.airflow_home / "airflow.cfg"),
         **{f"AIRFLOW__{name.upper()}": value for name, value in _airflow(stack, settings).items()},

@@ -187,6 +187,9 @@ def _show(stack: Stack) -> None:
   S3        {stack.aws_url}   bucket {stack.bucket}, credentials test/test, kept in memory until `make down`""")
     if stack.generated_api_keys:
         print(f"  API key   {stack.api_key}   (client demo; set MEDIA_API_KEYS for your own)")
+    if stack.generated_signing_keys:
+        client, public, private = stack.signing_key
+        print(f"  tasks     public key {public}, private key {private}   (client {client}; set MEDIA_SIGNING_KEYS for your own)")
     print(f"  logs      {stack.logs}")
 
 

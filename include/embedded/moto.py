@@ -1,4 +1,4 @@
-"""Starts the moto server with its buckets, and with queues for AWS Batch where units go there.
+"""Starts the moto server with its buckets and tables, and with queues for AWS Batch where units go there.
 
 It keeps objects until it ends: a restart begins with empty buckets.
 """
@@ -19,7 +19,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Serve on the address in ``AWS_ENDPOINT_URL``; one thread makes the buckets as soon as the server answers."""
+    """Serve on the address in ``AWS_ENDPOINT_URL``; one thread makes buckets and tables as soon as the server answers."""
     url = os.environ["AWS_ENDPOINT_URL"]
     address = urlsplit(url)
     settings = get_settings()
@@ -32,6 +32,9 @@ def main() -> None:
 
 def _make(url: str, buckets: list[str], batch: bool) -> None:
     _make_buckets(url, buckets)
+    from include.media_store.tables import make_tables  # noqa: PLC0415  takes a while, and nobody needs them before the buckets
+
+    make_tables(get_settings())
     if batch:
         from include.embedded.batch import image_name, job_environment, make_resources  # noqa: PLC0415
 

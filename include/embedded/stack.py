@@ -35,6 +35,8 @@ class Stack:
     api_secret: str = field(repr=False)
     admin_user: str = "admin"
     generated_api_keys: bool = False
+    signing_keys: str = field(default="", repr=False)
+    generated_signing_keys: bool = False
 
     @property
     def airflow_url(self) -> str:
@@ -50,6 +52,12 @@ class Stack:
     def api_key(self) -> str:
         """The first client's key."""
         return self.api_keys.split(",")[0].partition(":")[2].strip()
+
+    @property
+    def signing_key(self) -> tuple[str, str, str]:
+        """Client code, public and private key of the first pair of contract 3."""
+        client, public, private = self.signing_keys.split(",")[0].split(":")
+        return client, public, private
 
     @property
     def airflow_home(self) -> Path:
@@ -103,11 +111,15 @@ def connect(state_dir: Path | None = None) -> Stack | None:
 def prepare(state_dir: Path, *, airflow_port: int, moto_port: int, settings: Settings) -> Stack:
     """Return the stack of ``state_dir`` with these ports; secrets are made at the first start and kept.
 
-    API keys come from ``MEDIA_API_KEYS`` where it is set, else a key for the client ``demo`` is made.
+    Keys come from ``MEDIA_API_KEYS`` and ``MEDIA_SIGNING_KEYS`` where those are set, else some for the client ``demo`` are made.
     """
     old = load(state_dir)
     configured = ",".join(f"{client}:{key.get_secret_value()}" for client, key in settings.api_keys.items())
     kept = old.api_keys if old and old.generated_api_keys else f"demo:{secrets.token_urlsafe(24)}"
+    signing = ",".join(f"{key.client}:{key.public_key}:{key.private_key.get_secret_value()}" for key in settings.signing_keys)
+    kept_signing = (
+        old.signing_keys if old and old.generated_signing_keys else f"demo:{secrets.token_hex(8)}:{secrets.token_urlsafe(24)}"
+    )
     return Stack(
         state_dir=state_dir,
         id=old.id if old else secrets.token_hex(8),
@@ -118,6 +130,8 @@ def prepare(state_dir: Path, *, airflow_port: int, moto_port: int, settings: Set
         admin_password=old.admin_password if old else secrets.token_urlsafe(12),
         api_keys=configured or kept,
         generated_api_keys=not configured,
+        signing_keys=signing or kept_signing,
+        generated_signing_keys=not signing,
         fernet_key=old.fernet_key if old else urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         jwt_secret=old.jwt_secret if old else secrets.token_urlsafe(48),
         api_secret=old.api_secret if old else secrets.token_urlsafe(48),

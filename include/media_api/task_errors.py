@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -21,14 +21,15 @@ __all__ = ["Refusal", "TaskError", "add_error_handlers", "refused_profile", "tas
 log = logging.getLogger(__name__)
 
 
+Code = Literal[
+    "ParameterError", "InternalError", "InputNotSupported", "OutputNotSupported", "InvalidInputData", "TimeOut", "Unknown"
+]
+
+
 class TaskError(BaseModel):
     """Why a task has failed."""
 
-    code: str = Field(
-        description="`ParameterError`, `InternalError`, `InputNotSupported`, `OutputNotSupported`, `InvalidInputData`, `TimeOut` "
-        "or `Unknown`.",
-        examples=["InvalidInputData"],
-    )
+    code: Code = Field(description="What went wrong, for programs.", examples=["InvalidInputData"])
     message: str = Field(
         description="The code's own sentence, then what was wrong with this task.",
         examples=["The input data is invalid. Please check your input data. The source has no video stream."],
@@ -43,7 +44,7 @@ class _Entry:
     chinese: str
 
 
-_TABLE = {
+_TABLE: dict[Code, _Entry] = {
     "ParameterError": _Entry("The input parameter is invalid. Please check it.", "输入参数错误，请检查输入参数"),
     "InternalError": _Entry("Internal error happened.", "内部错误"),
     "InputNotSupported": _Entry("The input format is not supported.", "输入的数据格式不支持"),
@@ -55,7 +56,7 @@ _TABLE = {
     "Unknown": _Entry("Unknown error.", "未知错误"),
 }
 # Ours that the contract does not have. A target that was lost is none of its six, so it is the seventh.
-_CODES = {
+_CODES: dict[str, Code] = {code: code for code in get_args(Code)} | {
     "InvalidRequest": "ParameterError",
     "NotFound": "InvalidInputData",
     "LimitExceeded": "InvalidInputData",
@@ -71,7 +72,7 @@ _CODES = {
 def task_error(document: Mapping[str, Any] | None) -> TaskError:
     """Return the contract's error for what a job's documents hold (``MediaError.to_document()``), or for nothing at all."""
     error = error_from_document(dict(document)) if document else MediaError("No reason was recorded; send the request again.")
-    code = _CODES.get(error.code, error.code)
+    code = _CODES[error.code]
     entry = _TABLE[code]
     return TaskError(
         code=code,

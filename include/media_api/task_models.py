@@ -11,7 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from include.ffmpeg_ops.encodings import Encoding, TaskProfile
 from include.media_api.task_errors import TaskError
 
-__all__ = ["NewTask", "Profile", "ProfileList", "Source", "TargetStatus", "TaskCreated", "TaskList", "TaskState", "TaskStatus"]
+__all__ = [
+    "NewTask",
+    "Profile",
+    "ProfileList",
+    "Source",
+    "TargetStatus",
+    "TaskCreated",
+    "TaskList",
+    "TaskStatus",
+    "TaskStatusName",
+]
 
 LONGEST_URL = 4096
 TASK_ID: dict[str, Any] = {"description": "A string of digits.", "pattern": r"^[0-9]{1,18}$", "examples": ["3125"]}
@@ -73,7 +83,7 @@ class TaskCreated(BaseModel):
     task_id: str = Field(**TASK_ID)
 
 
-class TaskState(str, Enum):
+class TaskStatusName(str, Enum):
     """What becomes of a task."""
 
     PENDING = "PENDING"
@@ -85,7 +95,7 @@ class TaskState(str, Enum):
     @property
     def is_over(self) -> bool:
         """Whether nothing more happens."""
-        return self in {TaskState.SUCCESS, TaskState.FAILED, TaskState.CANCELLED}
+        return self in {TaskStatusName.SUCCESS, TaskStatusName.FAILED, TaskStatusName.CANCELLED}
 
 
 class TargetStatus(BaseModel):
@@ -110,8 +120,12 @@ class TaskStatus(BaseModel):
     source: Source
     profile_name: str = Field(description="The profile, by name.", examples=["video_mp4_1280x720_1728kbps"])
     targets: tuple[TargetStatus, ...] = Field(description="In the order of the request.")
-    task_status: TaskState = Field(description="What becomes of it.", examples=["RUNNING"])
-    progress: int = Field(ge=0, description="Percent; for a live task the seconds relayed.", examples=[41])
+    task_status: TaskStatusName = Field(description="What becomes of it.", examples=["RUNNING"])
+    progress: int = Field(
+        ge=0,
+        description="Percent, of a failed task what it had reached when known; for a live task the seconds relayed.",
+        examples=[41],
+    )
     create_time: datetime = Field(description="UTC.", examples=["2026-01-02T03:04:05Z"])
     start_time: datetime | None = Field(None, exclude_if=_is_absent, description="UTC.", examples=["2026-01-02T03:04:06Z"])
     end_time: datetime | None = Field(None, exclude_if=_is_absent, description="UTC.", examples=["2026-01-02T03:05:30Z"])

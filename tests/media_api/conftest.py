@@ -8,8 +8,10 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from include.media_api.app import create_app
+from include.media_api.task_app import create_task_app
 from include.settings import Settings
-from tests.media_api.fakes import FakeAirflow, MemoryStore
+from tests.media_api.fakes import FakeAirflow, MemoryStore, MemoryTables
+from tests.media_api.signed import SIGNING_KEYS, Caller
 
 KEYS = {"ott": "ott-key-1", "other": "other-key-2"}
 
@@ -26,7 +28,14 @@ def airflow() -> FakeAirflow:
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings(_env_file=None, api_keys=KEYS, bucket="media", max_files_per_request=400)  # type: ignore[call-arg]
+    return Settings(  # type: ignore[call-arg]
+        _env_file=None,
+        api_keys=KEYS,
+        bucket="media",
+        max_files_per_request=400,
+        signing_keys=SIGNING_KEYS,  # type: ignore[arg-type]
+        webhook_secrets={"demo": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
+    )
 
 
 @pytest.fixture
@@ -51,6 +60,33 @@ def anonymous(app: FastAPI) -> Iterator[TestClient]:
 def client(anonymous: TestClient) -> TestClient:
     anonymous.headers["x-api-key"] = KEYS["ott"]
     return anonymous
+
+
+@pytest.fixture
+def tables() -> MemoryTables:
+    return MemoryTables()
+
+
+@pytest.fixture
+def task_app(settings: Settings, store: MemoryStore, airflow: FakeAirflow, tables: MemoryTables) -> FastAPI:
+    return create_task_app(settings, store, airflow, tables)
+
+
+@pytest.fixture
+def unsigned(task_app: FastAPI) -> Iterator[TestClient]:
+    """A client without a key of contract 3."""
+    with TestClient(task_app, base_url="http://reelflow.example") as client:
+        yield client
+
+
+@pytest.fixture
+def demo(unsigned: TestClient) -> Caller:
+    return Caller(unsigned)
+
+
+@pytest.fixture
+def other(unsigned: TestClient) -> Caller:
+    return Caller(unsigned, "other")
 
 
 def body(**changes: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A store and an Airflow in memory, which count what they are asked."""
+"""A store, tables and an Airflow in memory, which count what they are asked."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from include.errors import NotFound, ObjectExists
-from include.media_api.gateway import Run, TaskState
+from include.errors import NotFound, ObjectExists, ParameterError
+from include.media_api.gateway import Run, RunPage, TaskState
 from include.media_store.models import ObjectRef
 
 
@@ -76,6 +77,38 @@ class MemoryStore:
         return ObjectRef(bucket=bucket, key=key, etag=hashlib.md5(data).hexdigest(), size=len(data))
 
 
+class MemoryTables:
+    """An :class:`include.media_store.tables.Tables`."""
+
+    def __init__(self) -> None:
+        self.nonces: dict[tuple[str, str], int] = {}
+        self.profiles: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self.error: Exception | None = None
+        self._lock = threading.Lock()
+
+    def claim_nonce(self, key: str, nonce: str, expires_at: int) -> bool:
+        if self.error:
+            raise self.error
+        with self._lock:
+            if (key, nonce) in self.nonces:
+                return False
+            self.nonces[key, nonce] = expires_at
+            return True
+
+    def get_profile(self, client: str, name: str) -> Mapping[str, Any] | None:
+        return self.profiles.get((client, name))
+
+    def list_profiles(self, client: str) -> list[Mapping[str, Any]]:
+        return [self.profiles[key] for key in sorted(self.profiles) if key[0] == client]
+
+    def add_profile(self, client: str, name: str, profile: Mapping[str, Any]) -> None:
+        if self.profiles.setdefault((client, name), profile) != profile:
+            raise ObjectExists("There is another one.")
+
+    def delete_profile(self, client: str, name: str) -> bool:
+        return self.profiles.pop((client, name), None) is not None
+
+
 class FakeAirflow:
     """An :class:`include.media_api.gateway.AirflowGateway`."""
 
@@ -92,7 +125,7 @@ class FakeAirflow:
             raise self.error
         if (dag_id, run_id) in self.dag_runs:
             return False
-        self.dag_runs[dag_id, run_id] = Run(run_id, "queued", dict(conf))
+        self.dag_runs[dag_id, run_id] = Run(run_id, "queued", dict(conf), dag_id=dag_id)
         self.notes[run_id] = note
         return True
 
@@ -103,6 +136,19 @@ class FakeAirflow:
     async def tasks(self, dag_id: str, run_ids: Collection[str]) -> dict[str, tuple[TaskState, ...]]:
         self.calls.append(("tasks", f"{len(run_ids)}"))
         return {run_id: self.task_states.get(run_id, ()) for run_id in run_ids}
+
+    async def page(self, prefix: str, *, states: Collection[str] = (), limit: int = 100, cursor: str | None = None) -> RunPage:
+        self.calls.append(("page", prefix))
+        if cursor and not cursor.isdecimal():
+            raise ParameterError("cursor: is none.")
+        found = [run for run in self.dag_runs.values() if run.run_id.startswith(prefix) and (not states or run.state in states)]
+        start = int(cursor or 0)
+        end = start + limit
+        return RunPage(tuple(found[::-1][start:end]), str(end) if end < len(found) else None)
+
+    async def stop(self, dag_id: str, run_id: str) -> None:
+        self.calls.append(("stop", run_id))
+        self.set_state(dag_id, run_id, "failed")
 
     async def clear(self, dag_id: str, run_id: str) -> None:
         self.calls.append(("clear", run_id))
@@ -116,8 +162,15 @@ class FakeAirflow:
         self.dag_runs.pop((dag_id, run_id), None)
 
     def set_state(self, dag_id: str, run_id: str, state: str) -> None:
-        run = self.dag_runs.get((dag_id, run_id), Run(run_id, state))
+        run = self.dag_runs.get((dag_id, run_id), Run(run_id, state, dag_id=dag_id))
         self.dag_runs[dag_id, run_id] = replace(run, state=state)
+
+    def begin(self, dag_id: str, run_id: str, state: str = "running", *, begun: datetime | None = None) -> None:
+        """Let a run have begun, and perhaps ended."""
+        now = datetime.now(timezone.utc)
+        ended = now if state in {"success", "failed"} else None
+        run = self.dag_runs[dag_id, run_id]
+        self.dag_runs[dag_id, run_id] = replace(run, state=state, start_date=begun or now, end_date=ended)
 
     def count(self, call: str) -> int:
         return sum(name == call for name, _ in self.calls)

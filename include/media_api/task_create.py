@@ -1,0 +1,200 @@
+"""A new task: what is asked for is checked, gets the id that its content has, and a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from anyio.to_thread import run_sync
+
+from include.errors import OutputNotSupported, ParameterError
+from include.ffmpeg_ops.codecs import CODECS
+from include.ffmpeg_ops.compatibility import check_audio, check_video
+from include.ffmpeg_ops.encodings import Encoding, TaskProfile
+from include.ffmpeg_ops.sounds import FORMATS
+from include.media_api import callbacks, profiles
+from include.media_api.gateway import Run
+from include.media_api.services import Services
+from include.media_api.task_errors import Refusal
+from include.media_api.task_models import NewTask
+from include.media_api.task_status import dag_of, job_of, settled
+from include.media_store.tables import Tables
+from include.net.guard import check_literal
+from include.net.urls import MediaUrl, parse_source, parse_target
+from include.settings import Settings
+from include.worker.job import Job
+from include.worker.task_request import TaskReference, TaskRequest
+
+__all__ = ["WantedTask", "check", "start"]
+
+GENERATIONS_AT_ONCE = 20
+
+
+@dataclass(frozen=True)
+class WantedTask:
+    """A request for a task, with every address read and every name looked up."""
+
+    client: str
+    source: MediaUrl
+    targets: tuple[MediaUrl, ...]
+    profile: TaskProfile
+    callback_url: str | None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it lasts as long as a stream does, and is another task each time."""
+        return any(url.kind == "live" for url in (self.source, *self.targets))
+
+    def task_id(self, etag: str | None, generation: int) -> str:
+        """Return the id that this content has, with the source's version (``None``: not known) and the attempt."""
+        identity = [
+            self.client, self.source.text, etag, [target.text for target in self.targets],
+            self.profile.model_dump(mode="json"), generation,
+        ]  # fmt: skip
+        digest = hashlib.sha256(json.dumps(identity).encode()).digest()
+        # 18 digits, the first of them no zero.
+        return str(10**17 + int.from_bytes(digest[:16], "big") % (9 * 10**17))
+
+    def request(self, bucket: str, task_id: str) -> TaskRequest:
+        """Return the document of the task that has this id."""
+        reference = TaskReference(
+            bucket=bucket,
+            client=self.client,
+            task_id=task_id,
+            source=self.source.redacted,
+            targets=tuple(target.redacted for target in self.targets),
+            profile_name=self.profile.profile_name,
+        )
+        return TaskRequest(
+            reference=reference,
+            source_url=self.source.text,
+            targets=tuple(target.text for target in self.targets),
+            profile=self.profile,
+            callback_url=self.callback_url,
+            created_at=datetime.now(timezone.utc).replace(microsecond=0),
+        )
+
+
+def check(body: NewTask, client: str, settings: Settings, tables: Tables) -> WantedTask:
+    """Read a request; raises what is wrong with it, field by field. Blocks on the table of profiles."""
+    source = parse_source(body.source.source_url)
+    if len(body.targets) > settings.max_targets:
+        raise ParameterError(f"targets: has {len(body.targets)} of them, more than {settings.max_targets} (MEDIA_MAX_TARGETS).")
+    targets = tuple(parse_target(target.target_url) for target in body.targets)
+    for number, url in enumerate((source, *targets)):
+        _check_place(f"targets.{number - 1}.target_url" if number else "source.source_url", url, settings)
+        if url.text in {other.text for other in (source, *targets)[:number]}:
+            raise Refusal(400, "ParameterError", f"{url.redacted} is named twice; each address once is enough.")
+    callbacks.check(body.callback_url, client, settings)
+    profile = profiles.find_profile(tables, client, body.profile_name or settings.task_profile)
+    profiles.check(profile, settings)
+    try:
+        for target in targets:
+            _check_together(profile, target)
+    except (ParameterError, OutputNotSupported) as error:
+        raise Refusal(400, "ParameterError", error.message) from error
+    return WantedTask(client, source, targets, profile, body.callback_url)
+
+
+async def start(services: Services, wanted: WantedTask) -> str:
+    """Start the task, or join the one of this content that waits, runs or is done; return its id."""
+    source = wanted.source
+    etag: str | None = None
+    if source.kind == "s3":
+        found = await run_sync(services.store.head, source.bucket, source.key)
+        # One that is not there is a task that fails, and tells so.
+        etag = found.etag if found else "absent"
+    first = 0
+    chosen: TaskRequest | None = None
+    exists = False
+    while chosen is None:
+        ids = [wanted.task_id(etag, generation) for generation in range(first, first + GENERATIONS_AT_ONCE)]
+        requests = [wanted.request(services.settings.bucket, task_id) for task_id in ids]
+        chosen, exists = await _first_usable(services, wanted, requests)
+        first += GENERATIONS_AT_ONCE
+    if not exists:
+        await run_sync(_keep, services, chosen)
+        note = f"{wanted.client}: {source.redacted} to {', '.join(chosen.reference.targets)} ({wanted.profile.profile_name})"
+        conf = chosen.reference.model_dump(mode="json")
+        # Another API server may have been as fast: then there is a run of this id already, which does the same.
+        await services.gateway.trigger(dag_of(chosen), chosen.reference.run_id, conf, note)
+    return chosen.reference.task_id
+
+
+async def _first_usable(
+    services: Services, wanted: WantedTask, requests: Sequence[TaskRequest]
+) -> tuple[TaskRequest | None, bool]:
+    """Return the first of the attempts that has no run yet, or one worth joining, and whether it has one."""
+    runs = await services.gateway.runs(dag_of(requests[0]), [request.reference.run_id for request in requests])
+    for request in requests:
+        run = runs.get(request.reference.run_id)
+        if run is None:
+            return request, False
+        if await run_sync(_is_worth_joining, services, wanted, request, run):
+            return request, True
+    return None, False
+
+
+def _is_worth_joining(services: Services, wanted: WantedTask, request: TaskRequest, run: Run) -> bool:
+    job = job_of(services, request)
+    outcome = settled(job, run)
+    if outcome is None and not run.is_finished:
+        return True
+    if wanted.is_live or (outcome.state != "done" if outcome else run.state != "success"):
+        return False
+    return _are_delivered(services, wanted, job)
+
+
+def _are_delivered(services: Services, wanted: WantedTask, job: Job) -> bool:
+    """Tell whether every target is still what the task has written; its further files, such as segments, are not looked at."""
+    result = job.read_result("finish")
+    made = {(output.ref.bucket, output.ref.key): output.ref for output in result.outputs} if result else {}
+    heads = [(services.store.head(url.bucket, url.key), made.get((url.bucket, url.key))) for url in wanted.targets]
+    return all(head is not None and head == ref for head, ref in heads)
+
+
+def _keep(services: Services, request: TaskRequest) -> None:
+    """Write what the run reads, and what it tells, before there is a run."""
+    job = job_of(services, request)
+    reference = request.reference
+    # Of a run of this id that was deleted since.
+    services.store.delete(job.bucket, job.cancelled_key)
+    job.write_task(request)
+    about = {
+        "task_id": reference.task_id,
+        "source": reference.source,
+        "targets": list(reference.targets),
+        "profile_name": reference.profile_name,
+    }
+    callbacks.keep(job, request.callback_url, reference.client, about)
+
+
+def _check_place(field: str, url: MediaUrl, settings: Settings) -> None:
+    """Raise :class:`ParameterError` for a bucket, a key or an address that no request may name."""
+    check_literal(url, settings)
+    if url.kind != "s3":
+        return
+    if not settings.allows_bucket(url.bucket):
+        raise ParameterError(f"{field}: {url.bucket!r} is no bucket that requests may name.")
+    if settings.work_prefix and url.key.startswith(settings.work_prefix):
+        raise ParameterError(f"{field}: {settings.work_prefix!r} is kept for work in progress.")
+
+
+def _check_together(profile: TaskProfile, target: MediaUrl) -> None:
+    """Raise where ``target``'s protocol does not carry what ``profile`` makes."""
+    if target.kind != "live":
+        return
+    if len(profile.encodings) > 1:
+        raise ParameterError(f"{target.redacted} takes one encoding; {profile.profile_name} is a ladder of several.")
+    container = "flv" if target.scheme in {"rtmp", "rtmps"} else "mpegts"
+    encoding: Encoding = profile.encodings[0]
+    try:
+        if encoding.format != "copy":
+            check_video(container, CODECS[encoding.format])
+        if encoding.audio_format != "copy":
+            check_audio(container, FORMATS[encoding.audio_format].codec)
+    except OutputNotSupported as error:
+        raise ParameterError(f"{target.redacted} and {profile.profile_name} do not go together: {error.message}") from error

@@ -1,0 +1,229 @@
+"""What has become of tasks: runs and progress from Airflow, ends and reasons from the work documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from functools import partial
+from typing import Any
+
+from anyio.to_thread import run_sync
+from pydantic import ValidationError
+
+from include.errors import Cancelled, NotFound
+from include.ffmpeg_ops.parallel import in_parallel
+from include.media_api.gateway import Run, TaskState
+from include.media_api.progress import percent
+from include.media_api.services import Services
+from include.media_api.task_errors import Refusal, TaskError, task_error
+from include.media_api.task_models import Source, TargetStatus, TaskStatus, TaskStatusName
+from include.net.urls import parse_source, parse_target
+from include.worker.groups import grouped
+from include.worker.job import Job
+from include.worker.models import Outcome
+from include.worker.task_request import TaskReference, TaskRequest
+
+__all__ = ["KnownTask", "dag_of", "job_of", "load", "load_all", "note_cancelled", "settled", "statuses"]
+
+FILES_DAG = "transcode"
+LIVE_DAG = "live"
+LIVE_UNIT = "live"
+REPORT = "report"
+_READS_AT_ONCE = 16
+_NEVER_BEGUN = {"skipped", "removed", "None"}
+
+
+@dataclass(frozen=True)
+class KnownTask:
+    """A task and its run, where there still is one."""
+
+    request: TaskRequest
+    run: Run | None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is done by the DAG of live streams."""
+        return dag_of(self.request) == LIVE_DAG
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the documents of a task tell."""
+
+    outcome: Outcome | None = None
+    is_cancelled: bool = False
+    weights: tuple[float, ...] = ()
+    live: Mapping[str, Any] = field(default_factory=dict)  # what its unit has told last: seconds, targets
+
+
+def dag_of(request: TaskRequest) -> str:
+    """Return the DAG that does a task: another one where the source, or any target, is a live stream."""
+    urls = [parse_source(request.source_url), *(parse_target(target) for target in request.targets)]
+    return LIVE_DAG if any(url.kind == "live" for url in urls) else FILES_DAG
+
+
+def job_of(services: Services, request: TaskRequest) -> Job:
+    """Return the job of a task."""
+    return Job.of(services.store, services.settings, request.reference)
+
+
+async def load(services: Services, client: str, task_id: str) -> KnownTask:
+    """Return a client's task; a :class:`Refusal` where it has none of this id."""
+    request = await run_sync(_read, services, client, task_id)
+    if request is None:
+        raise Refusal(404, "NoSuchTask", "You have no task of this id.")
+    dag_id = dag_of(request)
+    runs = await services.gateway.runs(dag_id, [request.reference.run_id])
+    return KnownTask(request, runs.get(request.reference.run_id))
+
+
+async def load_all(services: Services, client: str, runs: Sequence[Run]) -> list[KnownTask]:
+    """Return the tasks of a client's runs; runs without a task, which somebody has made by hand, are left out."""
+    ids = [str(run.conf.get("task_id")) for run in runs]
+    requests = await run_sync(partial(in_parallel, partial(_read, services, client), ids, at_once=_READS_AT_ONCE))
+    return [KnownTask(request, run) for request, run in zip(requests, runs, strict=True) if request is not None]
+
+
+async def statuses(services: Services, tasks: Sequence[KnownTask]) -> list[TaskStatus]:
+    """Return the tasks as they are now, in the same order."""
+    facts = await run_sync(partial(in_parallel, partial(_facts, services), tasks, at_once=_READS_AT_ONCE))
+    # Airflow is asked only of tasks that are at work, and of those that ended without a word.
+    asked = [known for known, fact in zip(tasks, facts, strict=True) if fact.outcome is None and _has_begun(known.run)]
+    states: dict[str, tuple[TaskState, ...]] = {}
+    for dag_id in sorted({dag_of(known.request) for known in asked}):
+        states |= await services.gateway.tasks(
+            dag_id, [known.request.reference.run_id for known in asked if dag_of(known.request) == dag_id]
+        )
+    return [
+        _status(known, fact, states.get(known.request.reference.run_id, ())) for known, fact in zip(tasks, facts, strict=True)
+    ]
+
+
+def settled(job: Job, run: Run) -> Outcome | None:
+    """Return what became of this attempt of a run; ``None`` while that is open, though an earlier one may have ended.
+
+    It is told before the run ends, which may go on for a while to tell others.
+    """
+    if run.start_date is None:
+        return None
+    outcome = job.read_outcome()
+    is_of_now = outcome and outcome.run_id == run.run_id and outcome.finished_at >= run.start_date.replace(microsecond=0)
+    return outcome if is_of_now else None
+
+
+def note_cancelled(services: Services, request: TaskRequest) -> None:
+    """Keep that a client has stopped the task: its run will look as if it had failed."""
+    job = job_of(services, request)
+    note = {"at": datetime.now(timezone.utc).replace(microsecond=0).isoformat()}
+    job.store.put_bytes(job.bucket, job.cancelled_key, json.dumps(note).encode())
+
+
+def _read(services: Services, client: str, task_id: str) -> TaskRequest | None:
+    try:
+        reference = TaskReference(bucket=services.settings.bucket, client=client, task_id=task_id)
+    except ValidationError:
+        return None
+    try:
+        return Job.of(services.store, services.settings, reference).read_task()
+    except NotFound:
+        return None
+
+
+def _facts(services: Services, known: KnownTask) -> _Facts:
+    job, run = job_of(services, known.request), known.run
+    outcome = settled(job, run) if run else job.read_outcome()
+    has_failed = outcome.state == "failed" if outcome else run is not None and run.state == "failed"
+    facts = _Facts(outcome=outcome, is_cancelled=has_failed and _was_cancelled(job, run))
+    if known.is_live:
+        is_over = outcome is not None or run is None or run.is_finished
+        result = job.read_result(LIVE_UNIT) if is_over else None
+        return replace(facts, live=result.metrics) if result else facts
+    if outcome is None and run and run.state == "running":
+        plan = job.read_result("plan")
+        groups = grouped(plan.units, services.settings) if plan else ()
+        return replace(facts, weights=tuple(sum(unit.weight for unit in group) for group in groups))
+    return facts
+
+
+def _was_cancelled(job: Job, run: Run | None) -> bool:
+    """Tell whether a client has stopped the job, and nobody has started it again since."""
+    try:
+        note = json.loads(job.store.get_bytes(job.bucket, job.cancelled_key))
+        at = datetime.fromisoformat(note["at"])
+    except (NotFound, ValueError, KeyError, TypeError):
+        return False
+    return run is None or run.start_date is None or at >= run.start_date.replace(microsecond=0)
+
+
+def _status(known: KnownTask, facts: _Facts, tasks: Sequence[TaskState]) -> TaskStatus:
+    request, run = known.request, known.run
+    state, error = _state(run, facts, tasks)
+    told = facts.live or next((task.event for task in tasks if task.task_id == LIVE_UNIT), {})
+    if known.is_live:
+        progress = _whole(told.get("seconds", told.get("done"))) or 0
+    else:
+        progress = 100 if state is TaskStatusName.SUCCESS else percent(tasks, facts.weights)
+    targets = told.get("targets") if known.is_live else None
+    ended = facts.outcome.finished_at if facts.outcome else run.end_date if run else None
+    return TaskStatus(
+        task_id=request.reference.task_id,
+        source=Source(source_url=request.source_url),
+        profile_name=request.profile.profile_name,
+        targets=_targets(request.targets, targets if isinstance(targets, list) else []),
+        task_status=state,
+        progress=progress,
+        create_time=request.created_at,
+        start_time=_second(run.start_date if run else None),
+        end_time=_second(ended) if state.is_over else None,
+        error=error,
+    )
+
+
+def _state(run: Run | None, facts: _Facts, tasks: Sequence[TaskState]) -> tuple[TaskStatusName, TaskError | None]:
+    outcome = facts.outcome
+    if outcome is not None:
+        if outcome.state == "done":
+            return TaskStatusName.SUCCESS, None
+        if facts.is_cancelled or (outcome.error or {}).get("code") == Cancelled.code:
+            return TaskStatusName.CANCELLED, None
+        return TaskStatusName.FAILED, task_error(outcome.error)
+    if run is not None and run.state in _OF_RUNS:
+        return _OF_RUNS[run.state], None
+    if run is not None and (facts.is_cancelled or _was_stopped(tasks)):
+        return TaskStatusName.CANCELLED, None
+    return TaskStatusName.FAILED, task_error(None)
+
+
+_OF_RUNS = {"queued": TaskStatusName.PENDING, "running": TaskStatusName.RUNNING, "success": TaskStatusName.SUCCESS}
+
+
+def _was_stopped(tasks: Sequence[TaskState]) -> bool:
+    """Tell whether somebody has failed the run in Airflow: else its report would have run, whatever went wrong before."""
+    return any(task.task_id == REPORT and str(task.state) in _NEVER_BEGUN for task in tasks)
+
+
+def _has_begun(run: Run | None) -> bool:
+    return run is not None and run.state in {"running", "failed"}
+
+
+def _targets(urls: Sequence[str], told: Sequence[Any]) -> tuple[TargetStatus, ...]:
+    found = [entry if isinstance(entry, dict) else {} for entry in told]
+    found += [{}] * (len(urls) - len(found))
+    return tuple(
+        TargetStatus(
+            target_url=url,
+            state=str(entry["state"]) if entry.get("state") else None,
+            **{name: _whole(entry.get(name)) for name in ("frames", "dropped", "bit_rate", "reconnects")},
+        )
+        for url, entry in zip(urls, found, strict=False)
+    )
+
+
+def _whole(value: object) -> int | None:
+    return max(0, int(value)) if isinstance(value, (int, float)) else None
+
+
+def _second(time: datetime | None) -> datetime | None:
+    return time.astimezone(timezone.utc).replace(microsecond=0) if time else None

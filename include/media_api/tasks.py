@@ -1,0 +1,75 @@
+"""Contract 3, Task/Transcoding: one source, one profile, several targets."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Depends, Query
+
+from include.media_api import task_create, task_status
+from include.media_api.profiles import TablesDependency
+from include.media_api.services import ServicesDependency, body_documentation, json_body
+from include.media_api.signing import SignedClient
+from include.media_api.task_models import NewTask, TaskCreated, TaskList, TaskStatus, TaskStatusName
+from include.media_api.task_paths import TASKS, Version, answers
+from include.worker.task_request import task_run_prefix
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["tasks"], dependencies=[Depends(Version)])
+
+# Of a run that has told its end but not ended yet, Airflow knows only that it runs.
+_RUN_STATES = {
+    TaskStatusName.PENDING: ("queued",),
+    TaskStatusName.RUNNING: ("running",),
+    TaskStatusName.SUCCESS: ("success", "running"),
+    TaskStatusName.FAILED: ("failed", "running"),
+    TaskStatusName.CANCELLED: ("failed", "running"),
+}
+
+
+@router.post(TASKS, responses=answers(400, 404, 413), openapi_extra=body_documentation(NewTask))
+async def create(
+    client: SignedClient,
+    services: ServicesDependency,
+    tables: TablesDependency,
+    body: Annotated[NewTask, Depends(json_body(NewTask))],
+) -> TaskCreated:
+    """Create a task; the same request again, while it waits or runs or once it is done, is the same task."""
+    wanted = await run_sync(task_create.check, body, client, services.settings, tables)
+    return TaskCreated(task_id=await task_create.start(services, wanted))
+
+
+@router.get(TASKS, responses=answers(400))
+async def list_tasks(
+    client: SignedClient,
+    services: ServicesDependency,
+    limit: Annotated[int, Query(ge=1, le=100, description="Most tasks of the answer.")] = 20,
+    cursor: Annotated[str | None, Query(max_length=200, description="As the answer before had it.")] = None,
+    status: Annotated[TaskStatusName | None, Query(description="Only tasks of this status; a page may have fewer then.")] = None,
+) -> TaskList:
+    """List the client's tasks, newest first; there are more while the answer has a `cursor`."""
+    states = _RUN_STATES[status] if status else ()
+    page = await services.gateway.page(task_run_prefix(client), states=states, limit=limit, cursor=cursor)
+    tasks = await task_status.statuses(services, await task_status.load_all(services, client, page.runs))
+    return TaskList(tasks=tuple(task for task in tasks if status in (None, task.task_status)), cursor=page.cursor)
+
+
+@router.get(TASKS + "/{task_id}", responses=answers(404))
+async def show(client: SignedClient, services: ServicesDependency, task_id: str) -> TaskStatus:
+    """Tell what has become of a task; only to the client that has created it."""
+    (task,) = await task_status.statuses(services, [await task_status.load(services, client, task_id)])
+    return task
+
+
+@router.delete(TASKS + "/{task_id}", responses=answers(404))
+async def stop(client: SignedClient, services: ServicesDependency, task_id: str) -> TaskStatus:
+    """Stop a task that waits or runs; one that is over stays as it is."""
+    known = await task_status.load(services, client, task_id)
+    (task,) = await task_status.statuses(services, [known])
+    if task.task_status.is_over:
+        return task
+    await run_sync(task_status.note_cancelled, services, known.request)
+    await services.gateway.stop(task_status.dag_of(known.request), known.request.reference.run_id)
+    return await show(client, services, task_id)
