@@ -79,6 +79,11 @@ class UploadReference(Document):
         return f"{self.prefix}full"
 
     @property
+    def tags_key(self) -> str:
+        """Key of the list of the parts' ETags as they were joined, JSON."""
+        return f"{self.prefix}tags.json"
+
+    @property
     def run_id(self) -> str:
         """Id of its run in the DAG ``upload``."""
         return f"upload__{self.upload_id}"
