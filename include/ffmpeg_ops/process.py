@@ -92,12 +92,18 @@ def _environment() -> dict[str, str]:
 class Child:
     """A running process and what it has said.
 
-    With ``piped`` its standard output is left to a reader of :attr:`pipe`, in the thread that started it; :meth:`wait` then runs
-    in another one.
+    With ``piped`` its standard output is left to a reader of :attr:`pipe`, in the thread that started it; with ``fed`` that
+    thread writes to :attr:`feed`, its standard input. :meth:`wait` then runs in another one.
     """
 
     def __init__(
-        self, argv: list[str], on_progress: Callable[[Progress], None] | None, progress: bool, *, piped: bool = False
+        self,
+        argv: list[str],
+        on_progress: Callable[[Progress], None] | None,
+        progress: bool,
+        *,
+        piped: bool = False,
+        fed: bool = False,
     ) -> None:
         self.started = time.monotonic()
         self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
@@ -114,7 +120,7 @@ class Child:
             with _no_collection():
                 self._process = subprocess.Popen(
                     argv,
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     bufsize=0,
@@ -135,6 +141,12 @@ class Child:
         """The process's standard output, unbuffered."""
         assert self._process.stdout is not None  # noqa: S101 - told to the type checker
         return cast(io.FileIO, self._process.stdout)
+
+    @property
+    def feed(self) -> io.FileIO:
+        """The process's standard input, unbuffered."""
+        assert self._process.stdin is not None  # noqa: S101 - told to the type checker
+        return cast(io.FileIO, self._process.stdin)
 
     def wait(self, timeout: float | None, cancelled: Flag | None) -> int:
         """Read until the process ends; return its exit status, negative for a signal."""
@@ -167,9 +179,14 @@ class Child:
         try:
             self.stop()
         finally:
-            for stream in (self._process.stdout, self._process.stderr):
+            for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
                 if stream is not None:
                     stream.close()
+
+    def interrupt(self) -> None:
+        """Ask the process to end by itself, and to write what it still holds."""
+        if not self._reaped:
+            self._signal(signal.SIGTERM)
 
     def stop(self) -> None:
         """As :meth:`end`, but what the process has written can still be read."""

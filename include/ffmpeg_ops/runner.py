@@ -7,7 +7,9 @@ timeout, cancellation, and a failure told as an error of our own tree.
 from __future__ import annotations
 
 import logging
+import os
 import re
+import select
 import shlex
 import threading
 import time
@@ -18,6 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from include.errors import InternalError, TimedOut
 from include.ffmpeg_ops import log
 from include.ffmpeg_ops.log import LogLine
 from include.ffmpeg_ops.process import Child, Flag, Progress
@@ -28,11 +31,14 @@ __all__ = [
     "ANALYSIS",
     "Command",
     "Completed",
+    "Feed",
     "LogLine",
     "Progress",
     "Stream",
     "Tools",
+    "feed",
     "input_options",
+    "redacted",
     "run",
     "stream",
     "tools",
@@ -50,6 +56,8 @@ _CONTAINERS = (
     "mov,matroska,webm,mpegts,mpeg,mpegvideo,flv,avi,ogg,asf,mxf,gxf,ivf,nut,rm,dv,wtv,3gp,"
     "wav,w64,mp3,aac,ac3,eac3,flac,h264,hevc,av1,obu,m4v,yuv4mpegpipe"
 )
+# What ffmpeg ends with after a polite signal, its outputs finished.
+_INTERRUPTED = 255
 _STANDARD_OUTPUT = {"-", "pipe:1", "pipe:"}
 _READERS = {"source": (), "url": (), "concat": ("-f", "concat", "-safe", "0"), "hls": ("-f", "hls"), "image2": ("-f", "image2")}
 
@@ -124,6 +132,7 @@ class Stream:
         self._status: int | None = None
         self._error: BaseException | None = None
         self._closed = threading.Event()
+        self._interrupted = False
         watch = (timeout, _Any(self._closed, cancelled))
         self._watcher = threading.Thread(target=self._watch, args=watch, name="ffmpeg-watch", daemon=True)
         self._watcher.start()
@@ -141,6 +150,22 @@ class Stream:
                 break
             filled += count
         return filled
+
+    def read(self, most: int, timeout: float) -> bytes | None:
+        """Return what there is, up to ``most`` bytes; ``None`` where nothing came in time; the end is as of :meth:`readinto`."""
+        poll = select.poll()
+        poll.register(self._child.pipe, select.POLLIN)
+        if not poll.poll(timeout * 1000):
+            return None
+        data = self._child.pipe.read(most)
+        if not data:
+            self._finish()
+        return data
+
+    def interrupt(self) -> None:
+        """Ask the process to end with what it has; its output is read to the end as ever, which is no failure then."""
+        self._interrupted = True
+        self._child.interrupt()
 
     def close(self) -> None:
         """End the process where it has not ended yet."""
@@ -160,6 +185,8 @@ class Stream:
         if self._error is not None:
             raise self._error
         assert self._status is not None  # noqa: S101 - the watcher sets one of both
+        if self._interrupted and self._status == _INTERRUPTED:
+            self._status = 0
         self.completed = _completed(self._command, self._child, self._status, "")
 
 
@@ -197,11 +224,112 @@ def stream(
         reading.close()
 
 
+class Feed:
+    """A running command whose standard input the caller writes as it comes."""
+
+    def __init__(self, command: Command, child: Child, cancelled: threading.Event | None) -> None:
+        self._command = command
+        self._child = child
+        self._status: int | None = None
+        self._error: BaseException | None = None
+        self._closed = threading.Event()
+        watch = (_Any(self._closed, cancelled),)
+        self._watcher = threading.Thread(target=self._watch, args=watch, name="ffmpeg-watch", daemon=True)
+        self._watcher.start()
+        self._poll = select.poll()
+        self._poll.register(child.feed, select.POLLOUT)
+        os.set_blocking(child.feed.fileno(), False)
+
+    def write(self, data: bytes, timeout: float) -> None:
+        """Write all of ``data``; raises what the process failed with, :class:`TimedOut` where it took nothing for so long."""
+        rest = memoryview(data)
+        while rest:
+            ready = self._poll.poll(timeout * 1000)
+            if not ready:
+                raise TimedOut(f"{self._command.argv[0]} took no data for {timeout:g} seconds.")
+            try:
+                rest = rest[self._child.feed.write(rest) or 0 :]
+            except BrokenPipeError:
+                self._watcher.join()
+                self._result()
+                raise InternalError(f"{self._command.argv[0]} ended before its input did.") from None
+
+    def check(self) -> None:
+        """Raise what the process failed with, where it has ended."""
+        if not self._watcher.is_alive():
+            self._result()
+            raise InternalError(f"{self._command.argv[0]} ended before its input did.")
+
+    def finish(self, timeout: float) -> Completed:
+        """Tell of the end of the input, and wait for that of the process; raises as :meth:`write` does."""
+        self._child.feed.close()
+        self._watcher.join(timeout)
+        if self._watcher.is_alive():
+            raise TimedOut(f"{self._command.argv[0]} did not finish within {timeout:g} seconds.")
+        return self._result()
+
+    def close(self) -> None:
+        """End the process where it has not ended yet."""
+        self._closed.set()
+        self._watcher.join()
+        self._child.end()
+
+    def _watch(self, cancelled: Flag) -> None:
+        try:
+            self._status = self._child.wait(None, cancelled)
+        except BaseException as error:  # raised again where the input is written
+            self._error = error
+            self._child.stop()
+
+    def _result(self) -> Completed:
+        if self._error is not None:
+            raise self._error
+        assert self._status is not None  # noqa: S101 - the watcher sets one of both
+        return _completed(self._command, self._child, self._status, "")
+
+
+@contextmanager
+def feed(
+    command: Command,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    cancelled: threading.Event | None = None,
+    settings: Settings | None = None,
+) -> Iterator[Feed]:
+    """Run ``command``, which reads ``pipe:0``, and let the caller write that while it runs; no process is left behind.
+
+    Cancelled, it ends and what the caller does next raises :class:`Cancelled`. The thread that enters is the one that writes and
+    leaves; ``on_progress`` is called from another one.
+    """
+    settings = settings or get_settings()
+    child = Child(_argv(command, True, settings), on_progress, True, fed=True)
+    feeding = Feed(command, child, cancelled)
+    try:
+        yield feeding
+    finally:
+        feeding.close()
+
+
+# An address up to its host, whatever it is quoted in; user and password are before the host.
+_ADDRESS = re.compile(
+    r"\b(?P<scheme>[a-z][a-z0-9+]*)://(?:[^\s/'\"@]*@)?(?P<host>[^\s/'\"?]*)(?P<path>[^\s'\"?]*)(?P<query>\?[^\s'\"]*)?"
+)
+
+
+def redacted(text: str) -> str:
+    """Return ``text`` with what may be secret in its addresses left out: user, password, query, and paths but those of http."""
+
+    def shown(found: re.Match[str]) -> str:
+        path = found["path"] if found["scheme"] in {"http", "https"} else "/..." if found["path"].strip("/") else ""
+        return f"{found['scheme']}://{found['host']}{path}{'?...' if found['query'] else ''}"
+
+    return _ADDRESS.sub(shown, text)
+
+
 def _argv(command: Command, progress: bool, settings: Settings) -> list[str]:
     role = command.argv[0]
     argv = [_program(role, settings), *_global_options(role, progress), *command.argv[1:]]
-    # The query of an address may be a signature.
-    logger.info("%s", re.sub(r"(https?://[^\s'?]*)\?[^\s']*", r"\1?...", shlex.join(argv)))
+    logger.info("%s", redacted(shlex.join(argv)))
     return argv
 
 
@@ -210,7 +338,8 @@ def _completed(command: Command, child: Child, status: int, stdout: str) -> Comp
     role = command.argv[0]
     if status != 0 or log.lost_output(child.log) or log.no_decoder(child.log):
         private = {arg.removeprefix("file:") for arg in command.argv if arg.startswith(("/", "file:/"))}
-        raise log.failure(role, status, tuple(child.log), private)
+        error = log.failure(role, status, tuple(child.log), private)
+        raise type(error)(redacted(error.message))
     return Completed(stdout, tuple(child.log), time.monotonic() - child.started, child.cpu_seconds, child.frames)
 
 

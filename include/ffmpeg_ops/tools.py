@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from include.errors import InternalError, OutputNotSupported
 from include.ffmpeg_ops.process import Child
 from include.settings import Settings, get_settings
 
-__all__ = ["Tools", "encoders", "has_decoder", "has_filter", "tools"]
+__all__ = ["Tools", "encoders", "has_decoder", "has_filter", "has_protocol", "tools"]
 
 OLDEST = 5
 
@@ -47,6 +49,11 @@ def encoders(settings: Settings | None = None) -> frozenset[str]:
     return _encoders((settings or get_settings()).ffmpeg)
 
 
+def has_protocol(name: str, direction: Literal["input", "output"], settings: Settings | None = None) -> bool:
+    """Tell whether the configured ffmpeg speaks the protocol."""
+    return name in _protocols((settings or get_settings()).ffmpeg)[direction]
+
+
 # FFmpeg's own decoder of AV1 is but a door to the hardware's.
 _HARDWARE = re.compile(r"av1|\w+_(amf|crystalhd|cuvid|d3d12va|mediacodec|mmal|qsv|rkmpp|v4l2m2m|vaapi|videotoolbox)")
 
@@ -70,6 +77,12 @@ def _filters(ffmpeg: str) -> frozenset[str]:
 @lru_cache(maxsize=8)
 def _encoders(ffmpeg: str) -> frozenset[str]:
     return frozenset(re.findall(r"^ [VAS][F.][S.][X.][B.][D.] (\w+) ", _say(ffmpeg, "-encoders"), re.MULTILINE))
+
+
+@lru_cache(maxsize=8)
+def _protocols(ffmpeg: str) -> Mapping[str, frozenset[str]]:
+    read, written = _say(ffmpeg, "-protocols").split("Output:")
+    return {"input": frozenset(read.split("Input:")[-1].split()), "output": frozenset(written.split())}
 
 
 @lru_cache(maxsize=8)

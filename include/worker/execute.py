@@ -18,6 +18,7 @@ from include.settings import Settings
 from include.worker.encode import AudioWork, VideoWork
 from include.worker.finish import FinishWork
 from include.worker.job import Job
+from include.worker.live import LiveWork
 from include.worker.media import MediaTools
 from include.worker.merge import MergeWork
 from include.worker.models import UnitResult, WorkUnit
@@ -43,6 +44,7 @@ _KINDS: dict[str, Callable[[Workbench, WorkUnit], Work]] = {
     "split": SplitWork,
     "upscale": UpscaleWork,
     "merge": MergeWork,
+    "live": LiveWork,
 }
 
 

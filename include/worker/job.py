@@ -15,6 +15,8 @@ from include.settings import Settings
 from include.worker.callback import Callback
 from include.worker.models import (
     FinishTask,
+    LiveState,
+    LiveTask,
     MergeTask,
     Outcome,
     Output,
@@ -31,7 +33,7 @@ from include.worker.task_request import TaskReference, TaskRequest
 if TYPE_CHECKING:
     from include.media_store.objects import ObjectStore
 
-__all__ = ["Job", "finish_unit", "merge_unit", "plan_unit", "split_unit"]
+__all__ = ["Job", "finish_unit", "live_unit", "merge_unit", "plan_unit", "split_unit"]
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +65,12 @@ def merge_unit(request: SuperResolutionRequest, source: ObjectRef, units: tuple[
     """Return the unit that a super-resolution job ends with; the split unit writes it to ``units/unit-merge.json``."""
     task = MergeTask(request=request, units=units)
     return WorkUnit(id="merge", job_id=request.job_id, bucket=request.bucket, source=source, task=task, label="merge and publish")
+
+
+def live_unit(reference: TaskReference) -> WorkUnit:
+    """Return the only unit of a live job."""
+    task = LiveTask(reference=reference)
+    return WorkUnit(id="live", job_id=reference.job_id, bucket=reference.bucket, task=task, label="live")
 
 
 class Job:
@@ -114,6 +122,16 @@ class Job:
     def callbacks_prefix(self) -> str:
         """Prefix of who wants to be told what becomes of the job."""
         return f"{self.prefix}callbacks/"
+
+    @property
+    def live_key(self) -> str:
+        """Key of how far a live job has come."""
+        return f"{self.prefix}live.json"
+
+    @property
+    def live_prefix(self) -> str:
+        """Prefix of what a live job records until a file is made of it."""
+        return f"{self.prefix}live/"
 
     @property
     def report_key(self) -> str:
@@ -179,6 +197,14 @@ class Job:
     def write_plan(self, plan: Plan | SuperResolutionPlan) -> ObjectRef:
         """Write the plan."""
         return self._write(self.plan_key, plan)
+
+    def read_live(self) -> LiveState | None:
+        """Return how far the live job has come, or ``None`` where it has not begun."""
+        return self._read_optional(self.live_key, LiveState)
+
+    def write_live(self, state: LiveState) -> ObjectRef:
+        """Write how far the live job has come."""
+        return self._write(self.live_key, state)
 
     def read_unit(self, unit_id: str) -> WorkUnit:
         """Return a unit document."""

@@ -19,6 +19,10 @@ def _call(module: str, name: str, *args: Any, **kwargs: Any) -> Any:
     return getattr(import_module(f"include.ffmpeg_ops.{module}"), name)(*args, **kwargs)
 
 
+def _net(module: str, name: str, *args: Any, **kwargs: Any) -> Any:
+    return getattr(import_module(f"include.net.{module}"), name)(*args, **kwargs)
+
+
 def _count_frames(name: str, path: Path, scratch: Path, **run_kwargs: Any) -> int:
     (video,) = _call("rendition", "open_mp4", name, path, scratch, **run_kwargs).of_kind("video")
     return len(video.pts)
@@ -30,7 +34,7 @@ def _upscale(*args: Any, **kwargs: Any) -> Any:
 
 @dataclass(frozen=True)
 class MediaTools:
-    """Each field is the function of that name in ``include.ffmpeg_ops`` or ``include.sr_model``, or made of one."""
+    """Each field is the function of that name in ``ffmpeg_ops``, ``sr_model`` or ``net``, or made of one."""
 
     probe: Callable[..., Any] = partial(_call, "probe", "probe")
     cut: Callable[..., Any] = partial(_call, "timeline", "cut")
@@ -43,7 +47,7 @@ class MediaTools:
     count_frames: Callable[..., int] = _count_frames
     measure: Callable[..., Any] = partial(_call, "quality", "measure")
     package_hls: Callable[..., Any] = partial(_call, "package", "package_hls")
-    package_mp4: Callable[..., Any] = partial(_call, "package", "package_mp4")
+    package_file: Callable[..., Any] = partial(_call, "package", "package_file")
     verify_package: Callable[..., Any] = partial(_call, "verify", "verify_package")
     tools: Callable[..., Any] = partial(_call, "runner", "tools")
     keepable: Callable[..., Any] = partial(_call, "merge", "keepable")
@@ -53,3 +57,6 @@ class MediaTools:
     lead_of: Callable[..., int] = partial(_call, "merge", "lead_of")
     merge: Callable[..., Any] = partial(_call, "merge", "merge")
     verify_fidelity: Callable[..., Any] = partial(_call, "fidelity", "verify_fidelity")
+    guarded_source: Callable[..., Any] = partial(_net, "relay", "guarded_source")
+    guarded_target: Callable[..., Any] = partial(_net, "relay", "guarded_target")
+    download: Callable[..., Any] = partial(_net, "http", "download")

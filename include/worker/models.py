@@ -18,10 +18,13 @@ from include.ffmpeg_ops.segments import Manifest, Segment
 from include.media_store.models import ObjectRef
 from include.sr_model.models import UpscaleTask
 from include.worker.requests import Document, SuperResolutionRequest, TranscodeRequest, job_id_for
+from include.worker.task_request import TaskReference
 
 __all__ = [
     "AudioUnitTask",
     "FinishTask",
+    "LiveState",
+    "LiveTask",
     "MergeTask",
     "Outcome",
     "Output",
@@ -123,8 +126,22 @@ class MergeTask(Task):
     units: tuple[str, ...] = Field(description="ids of the upscale units, in order")
 
 
+class LiveTask(Task):
+    """Bring a live stream to its targets until it ends; the job's ``request.json`` says which, with what must not be shown."""
+
+    kind: Literal["live"] = "live"
+    reference: TaskReference
+
+
+class LiveState(Document):
+    """How far a live task has come (``live.json``): another attempt goes on from there."""
+
+    began_at: datetime = Field(description="of the first attempt: the deadline counts from there")
+    seconds: float = Field(0.0, ge=0, description="length of the stream so far, some seconds old")
+
+
 UnitTask = Annotated[
-    PlanTask | VideoUnitTask | AudioUnitTask | FinishTask | SplitTask | UpscaleUnitTask | MergeTask,
+    PlanTask | VideoUnitTask | AudioUnitTask | FinishTask | SplitTask | UpscaleUnitTask | MergeTask | LiveTask,
     Field(discriminator="kind"),
 ]
 

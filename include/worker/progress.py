@@ -25,6 +25,7 @@ _SPANS = {
     "verify": (0.94, 0.96),
     "quality": (0.96, 0.98),
     "upload": (0.98, 1.0),
+    "live": (0.0, 0.98),
 }
 
 
@@ -48,9 +49,10 @@ class Progress:
             self._event = {"event": "progress", "phase": phase, "done": 0, "total": total, "unit": unit}
             self._tell()
 
-    def update(self, done: float, fps: float | None = None) -> None:
-        """Say how much is done."""
+    def update(self, done: float, fps: float | None = None, **details: Any) -> None:
+        """Say how much is done; ``details`` are told as they are."""
         with self._lock:
+            self._event.update(details)
             self._event["done"] = done
             if fps is not None:
                 self._event["fps"] = round(fps, 1)

@@ -51,6 +51,10 @@ class Workbench:
     phases: dict[str, dict[str, float]] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     started_at: datetime = field(default_factory=now)
+    seconds: float | None = None
+    """how long the unit may take, where that is not ``MEDIA_UNIT_TIMEOUT_SECONDS``"""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """further metrics, kept of a unit that fails, too"""
 
     def __post_init__(self) -> None:
         # A store may have served others before.
@@ -69,10 +73,11 @@ class Workbench:
 
     def remaining(self) -> float:
         """Return the seconds until the unit's deadline; ``TimedOut`` when it is past."""
-        limit = self.settings.unit_timeout_seconds
+        limit = self.seconds or self.settings.unit_timeout_seconds
         left = limit - (time.monotonic() - self.started)
         if left <= 0:
-            raise TimedOut(f"The unit ran past its {limit} seconds (MEDIA_UNIT_TIMEOUT_SECONDS).")
+            setting = "" if self.seconds else " (MEDIA_UNIT_TIMEOUT_SECONDS)"
+            raise TimedOut(f"The unit ran past its {limit:g} seconds{setting}.")
         return left
 
     def run_arguments(self) -> dict[str, Any]:
@@ -109,6 +114,7 @@ class Workbench:
             "bytes_read": self.store.bytes_read - self._bytes[0],
             "bytes_written": self.store.bytes_written - self._bytes[1],
             "phases": self.phases,
+            **self.facts,
         }
 
 
