@@ -109,6 +109,12 @@ class Settings(BaseSettings):
         "arn:aws:iam::123456789012:role/uploader",
         description="Role that an upload's credentials are of: it may write parts; a session policy narrows that to one upload.",
     )
+    upload_endpoint_url: str = Field(
+        "", description="Address of S3 as clients of uploads reach it; empty: as this machine does (`AWS_ENDPOINT_URL`)."
+    )
+    upload_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins of web pages that may call the uploads' API, comma separated (`https://a.example`); empty: none."
+    )
     upload_credential_seconds: int = Field(900, ge=900, le=43200, description="Life of an upload's credentials and part URLs.")
     upload_part_timeout_seconds: int = Field(20 * 60, gt=0, description="An upload of which no part comes for this long fails.")
     upload_poll_seconds: float = Field(2.0, gt=0, description="Time between two looks for parts of an upload.")
@@ -270,7 +276,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"MEDIA_WEBHOOK_SECRETS: that of {client} is no whsec_ and 24 to 64 bytes in base64")
         return value
 
-    @field_validator("buckets", "source_suffixes", "batch_units", "allowed_networks", mode="before")
+    @field_validator("buckets", "source_suffixes", "batch_units", "allowed_networks", "upload_origins", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
         return tuple(_items(value)) if isinstance(value, str) else value

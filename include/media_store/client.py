@@ -1,9 +1,9 @@
-"""The clients of S3 and DynamoDB: where retries, timeouts and addressing are decided, once."""
+"""The clients of S3, DynamoDB and STS: where retries, timeouts and addressing are decided, once."""
 
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import boto3
@@ -12,7 +12,7 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["dynamodb_client", "s3_client"]
+__all__ = ["dynamodb_client", "s3_client", "sts_client"]
 
 # Retries live here and nowhere above: a second layer would multiply the waiting.
 _COMMON: dict[str, Any] = {
@@ -24,23 +24,27 @@ _COMMON: dict[str, Any] = {
 }
 
 
-def s3_client(session: boto3.session.Session | None = None) -> S3Client:
+def s3_client(
+    session: boto3.session.Session | None = None, *, endpoint_url: str | None = None, signature_version: str | None = None
+) -> S3Client:
     """Return a thread-safe S3 client made from the SDK's own configuration (``AWS_ENDPOINT_URL``, ``AWS_PROFILE``, …).
 
     A configured endpoint (any host that is not AWS's own) is addressed by path, since its buckets seldom have host names,
     and is not asked for checksums that older S3 servers refuse. A loopback endpoint is never reached through a proxy.
-    ``session`` has other credentials than the environment's.
+    ``session`` has other credentials than the environment's, ``endpoint_url`` is another address than the configured one.
     """
     session = session or boto3.session.Session()
-    client = session.client("s3", config=Config(**_COMMON))
+    common = _COMMON | ({"signature_version": signature_version} if signature_version else {})
+    client = session.client("s3", endpoint_url=endpoint_url, config=Config(**common))
     host = urlsplit(client.meta.endpoint_url).hostname or ""
     if host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
         return client
     # Only now is the endpoint known, whichever variable or profile named it; the session keeps what it has loaded.
     return session.client(
         "s3",
+        endpoint_url=endpoint_url,
         config=Config(
-            **_COMMON,
+            **common,
             s3={"addressing_style": "path"},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
@@ -51,14 +55,23 @@ def s3_client(session: boto3.session.Session | None = None) -> S3Client:
 
 def dynamodb_client() -> Any:
     """Return a thread-safe DynamoDB client, made as :func:`s3_client` makes its own."""
+    return _impatient_client("dynamodb")
+
+
+def sts_client() -> Any:
+    """Return a thread-safe STS client, made as :func:`s3_client` makes its own."""
+    return _impatient_client("sts")
+
+
+def _impatient_client(service: Literal["dynamodb", "sts"]) -> Any:
     session = boto3.session.Session()
-    # A request of a client waits for each call: rather tell it soon that the table does not answer.
+    # A request of a client waits for each call: rather tell it soon that the service does not answer.
     impatient = {"retries": {"mode": "standard", "total_max_attempts": 3}, "connect_timeout": 2, "read_timeout": 5}
     config = Config(**_COMMON | impatient)
-    client = session.client("dynamodb", config=config)
+    client = session.client(service, config=config)
     if not _is_loopback(urlsplit(client.meta.endpoint_url).hostname or ""):
         return client
-    return session.client("dynamodb", config=config.merge(Config(proxies={})))
+    return session.client(service, config=config.merge(Config(proxies={})))
 
 
 def _is_loopback(host: str) -> bool:

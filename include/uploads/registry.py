@@ -99,9 +99,9 @@ class Uploads:
         )
         return upload.model_copy(update={"landed": landed})
 
-    def set_joined(self, upload: Upload, joined: Joined) -> None:
-        """Note how far the joining has come."""
-        self._change(upload.atom_id, upload.id, "joined", Joined(), lambda _: joined)
+    def set_joined(self, upload: Upload, change: Callable[[Joined], Joined]) -> Joined:
+        """Note how far the joining has come, and return it."""
+        return self._change(upload.atom_id, upload.id, "joined", Joined(), change)
 
     def fail(self, reference: UploadReference, problem: Problem) -> Outcome:
         """Note that the upload fails as a whole, and why; the first reason stays."""

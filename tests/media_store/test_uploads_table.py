@@ -131,7 +131,7 @@ def test_what_was_aborted_stays_so(uploads: Uploads) -> None:
 def test_attributes_of_other_writers_are_left_alone(uploads: Uploads, table: DynamoUploadsTable) -> None:
     one = create(uploads)
     table.replace(one.atom_id, one.id, "other", old=None, new="theirs")
-    uploads.set_joined(one, Joined(multipart_id="m"))
+    uploads.set_joined(one, lambda _: Joined(multipart_id="m"))
     found = table.get(one.atom_id, one.id)
     assert found is not None
     assert found["other"] == "theirs"
