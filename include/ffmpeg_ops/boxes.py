@@ -8,21 +8,30 @@ from pathlib import Path
 
 from include.errors import VerificationFailed
 
-__all__ = ["avc_configuration", "set_orientation", "walk"]
+__all__ = ["avc_configuration", "hevc_configuration", "set_orientation", "walk"]
 
 
 def avc_configuration(path: Path) -> bytes:
     """Return the AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1): profile, level, parameter sets of the H.264 track."""
+    return _configuration(path, b"avcC", "H.264")
+
+
+def hevc_configuration(path: Path) -> bytes:
+    """Return the HEVCDecoderConfigurationRecord (ISO/IEC 14496-15, 8.3.3.1) of the H.265 track."""
+    return _configuration(path, b"hvcC", "H.265")
+
+
+def _configuration(path: Path, box: bytes, codec: str) -> bytes:
     for kind, start, size in walk(path):
         if kind == "moov":
             with path.open("rb") as file:
                 file.seek(start)
                 moov = file.read(size)
-            at = moov.find(b"avcC")
+            at = moov.find(box)
             if at >= 4:
                 (length,) = struct.unpack_from(">I", moov, at - 4)
                 return moov[at + 4 : at - 4 + length]
-    raise VerificationFailed(f"{path.name} has no H.264 track.")
+    raise VerificationFailed(f"{path.name} has no {codec} track.")
 
 
 def walk(path: Path) -> Iterator[tuple[str, int, int]]:

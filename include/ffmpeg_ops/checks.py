@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import VerificationFailed
-from include.ffmpeg_ops import filters, rendition
-from include.ffmpeg_ops.models import AudioTarget, Plan, Rung, VideoStream
+from include.ffmpeg_ops import filters, rates, rendition
+from include.ffmpeg_ops.models import AudioTarget, Plan, Rung, TaskRung, VideoStream
+from include.ffmpeg_ops.part_check import check_part, length_of
 from include.ffmpeg_ops.rendition import Rendition, Stream
 from include.ffmpeg_ops.timetable import Timetable
 
@@ -21,6 +22,8 @@ __all__ = ["StreamRules", "check_picture", "expect"]
 AAC_FRAME = 1024
 # TS counts in 1/90000 s: a difference of two rounded times is exact within two ticks.
 TICKS = Fraction(2, 90_000)
+# FLV counts in milliseconds.
+FLV_TICKS = Fraction(2, 1000)
 AUDIO_SLACK = Fraction(3, 1000)
 
 
@@ -43,7 +46,7 @@ class StreamRules:
         """When frames are due."""
         return Timetable(self.plan)
 
-    def video(self, rung: Rung, made: Rendition) -> dict[str, Any]:
+    def video(self, rung: Rung | TaskRung, made: Rendition) -> dict[str, Any]:
         """Check a rung's only video stream; return its facts."""
         where = f"rung {rung.name}"
         if len(made.of_kind("video")) != 1:
@@ -55,15 +58,18 @@ class StreamRules:
         self._check_frames(where, stream, frames)
         if made.complaints:
             raise VerificationFailed(f"{where}: {made.complaints[0]}")
-        if self.actual_frames is None and keyframes != self.timetable.keyframes:
+        # Readers of other containers than MP4 also take for keyframes what a copied stream's own does not.
+        same = set(keyframes) >= set(self.timetable.keyframes) if self.plan.copied else keyframes == self.timetable.keyframes
+        if self.actual_frames is None and not same:
             wrong = min(set(keyframes) ^ set(self.timetable.keyframes), default=0)
             raise VerificationFailed(
                 f"{where} has another keyframe grid than planned: the first difference is at frame {wrong}, "
                 f"in chunk {self.timetable.chunk_of(wrong)}"
             )
+        self._check_rate(where, rung, stream)
         if made.playlist:
             self._check_segments(where, made, stream, frames)
-        else:
+        elif self.plan.container == "mp4":
             self._check_length(where, stream)
         return {
             "width": rung.width,
@@ -74,7 +80,8 @@ class StreamRules:
             "size": made.size,
             "bit_rate": round(made.size * 8 / self.plan.info.duration) if self.plan.info.duration else 0,
             "video_bit_rate": round(stream.size * 8 / self.timetable.seconds) if self.timetable.seconds else 0,
-            "decoded_frames": self._decode(where, made, keyframes, len(frames)),
+            # What is copied bit by bit is as good as its source.
+            "decoded_frames": 0 if self.plan.copied else self._decode(where, made, keyframes, len(frames)),
         }
 
     def _check_frames(self, where: str, stream: Stream, frames: Sequence[int]) -> None:
@@ -87,7 +94,7 @@ class StreamRules:
         scale = self.plan.timing.timescale
         # All in 1/(scale * denominator) seconds, so that millions of frames are compared as integers.
         here, there = stream.time_base.numerator * scale, stream.time_base.denominator
-        allowed = int(TICKS * scale * there)
+        allowed = int((FLV_TICKS if self.plan.container == "flv" else TICKS) * scale * there)
         first = frames[0] if frames else 0
         pairs = enumerate(zip(frames, expected))  # noqa: B905 - lengths are compared below
         wrong = next((n for n, (pts, planned) in pairs if abs((pts - first) * here - planned * there) > allowed), None)
@@ -101,6 +108,11 @@ class StreamRules:
                 f"{where} has its frame {wrong}, in chunk {self.timetable.chunk_of(wrong)}, "
                 f"{abs(float(late)) * 1000:.2f} ms too {'late' if late > 0 else 'early'}"
             )
+
+    def _check_rate(self, where: str, rung: Rung | TaskRung, stream: Stream) -> None:
+        share = rates.deviation(rung, stream.size, self.timetable.seconds)
+        if share > rates.TOLERANCE or (share < -rates.TOLERANCE and rates.is_filled_up(rung)):
+            raise VerificationFailed(f"{where} misses its bitrate by {float(share):+.1%}")
 
     def _check_length(self, where: str, stream: Stream) -> None:
         length = int(stream.information.get("duration_ts", 0)) * stream.time_base
@@ -160,15 +172,22 @@ class StreamRules:
         # A closed GOP's packets are as many as its frames, and in the same place.
         return [(starts[gop], starts[gop + 1]) for gop in sorted(chosen) if gop < len(keyframes)]
 
-    def audio(self, name: str, target: AudioTarget, stream: Stream, video: Stream) -> dict[str, Any]:
-        """Check one audio stream against the plan, its times against those of ``video``."""
+    def audio(self, name: str, target: AudioTarget, stream: Stream, video: Stream, part: Stream | None = None) -> dict[str, Any]:
+        """Check one audio stream against the plan, its times against those of ``video``.
+
+        ``part`` is what its unit has made, which says where the packets of formats other than AAC belong.
+        """
         where = f"rung {name}" if not name.startswith("audio") else name
         language = f"the audio stream {target.stream.language or target.stream.index}"
-        expect(where, "audio codec", stream.information.get("codec_name"), "aac")
+        expect(where, "audio codec", stream.information.get("codec_name"), target.codec)
         expect(where, "audio channels", stream.information.get("channels"), target.channels)
         expect(where, "audio sample rate", int(stream.information.get("sample_rate", 0)), target.sample_rate)
         if not stream.pts:
             raise VerificationFailed(f"{where}: {language} is empty")
+        planned = target.stream.start_time - self.plan.info.video.start_time
+        if part is not None and target.format != "aac":
+            check_part(f"{where}: {language}", stream, part, min(video.pts) * video.time_base + planned)
+            return _heard(target, stream, length_of(part))
         frame = Fraction(AAC_FRAME, target.sample_rate)
         step = frame / stream.time_base
         allowed = TICKS / stream.time_base + 1
@@ -178,7 +197,6 @@ class StreamRules:
                 raise VerificationFailed(f"{where}: {language} has a gap or an overlap at {seconds:.3f} s")
         start = stream.pts[0] * stream.time_base - min(video.pts) * video.time_base
         length = len(stream.pts) * frame
-        planned = target.stream.start_time - self.plan.info.video.start_time
         # The encoder's priming, one frame, comes before the first sample that is heard.
         late = start + frame - planned
         if abs(late) > AUDIO_SLACK:
@@ -193,19 +211,30 @@ class StreamRules:
             raise VerificationFailed(
                 f"{where}: {language} is {abs(float(over)) * 1000:.0f} ms too {'long' if over > 0 else 'short'}"
             )
-        return {
-            "language": target.stream.language,
-            "channels": target.channels,
-            "duration": float(length),
-            "audio_bit_rate": round(stream.size * 8 / length),
-        }
+        return _heard(target, stream, length)
 
 
-def check_picture(where: str, information: Mapping[str, Any], rung: Rung, source: VideoStream) -> None:
-    """Check size, pixels, colour tags and the absence of a display matrix, as ffprobe tells them."""
+def _heard(target: AudioTarget, stream: Stream, length: Fraction) -> dict[str, Any]:
+    return {
+        "language": target.stream.language,
+        "channels": target.channels,
+        "duration": float(length),
+        "audio_bit_rate": round(stream.size * 8 / length) if length else 0,
+    }
+
+
+def check_picture(where: str, information: Mapping[str, Any], rung: Rung | TaskRung, source: VideoStream) -> None:
+    """Check size, pixels, colour tags and the absence of a display matrix, as ffprobe tells them.
+
+    Of a copy only codec and size: the rest is the source's own.
+    """
+    if isinstance(rung, TaskRung) and rung.copied:
+        for key, value in {"codec_name": rung.codec, "width": rung.width, "height": rung.height}.items():
+            expect(where, key, information.get(key), value)
+        return
     color = filters.output_color(source)
     wanted = {
-        "codec_name": "h264",
+        "codec_name": rung.codec,
         "width": rung.width,
         "height": rung.height,
         "pix_fmt": "yuv420p",

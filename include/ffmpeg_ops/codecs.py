@@ -78,7 +78,8 @@ def video_options(
     gop = gop_frames(encoding, frame_rate)
     own = dict(parameters or {})
     if encoding.format == "mpeg2":
-        options = [*_MPEG2_PRESETS[encoding.preset], "-g", str(min(gop, MPEG2_LONGEST_GOP)), "-sc_threshold", "1000000000"]
+        options = [*_MPEG2_PRESETS[encoding.preset], "-g", str(MPEG2_LONGEST_GOP if forced_keyframes else gop)]
+        options += ["-sc_threshold", "1000000000", "-mpv_flags", "+strict_gop"]
         options += ["-bf", str(_MPEG2_B_FRAMES if encoding.b_frame_size is None else encoding.b_frame_size)]
     else:
         grid = ("-g", str(_NEVER)) if forced_keyframes else ("-g", str(gop), "-keyint_min", str(gop))

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
-from math import ceil
 from pathlib import Path
 from typing import Any
 
 import ffmpeg
 
-from include.ffmpeg_ops import filters
-from include.ffmpeg_ops.models import AudioTarget, AudioTask, Rung, VideoTask
+from include.ffmpeg_ops import filters, sounds
+from include.ffmpeg_ops.encoders import seconds, statistics, task_options, x264_options
+from include.ffmpeg_ops.models import AudioTarget, AudioTask, Rung, TaskRung, VideoTask
 from include.ffmpeg_ops.runner import Command, input_options
 
-__all__ = ["THUMBNAIL", "encode_audio", "encode_chunk", "input_arguments", "lut_path"]
+__all__ = ["THUMBNAIL", "copy_video", "encode_audio", "encode_chunk", "first_pass", "input_arguments", "lut_path"]
 
 THUMBNAIL = "thumbnail-%05d.jpg"
 
 # Gaps and overlaps in audio longer than this are filled with silence or cut; lip-sync is felt from some 40 ms.
 AUDIO_TOLERANCE_SECONDS = 0.04
 
-# Factors on the bits of the frames beside a chunk's borders, so that the picture shows no step there.
-FIRST_FRAME_BONUS = 1.4
-LAST_FRAMES_BONUS = 1.25
-LAST_FRAMES = 3
-
 # The same unit gives the same bytes, and nothing of the source but its pictures and sound comes along.
 _CLEAN: dict[str, Any] = {"map_metadata": "-1", "map_chapters": "-1", "fflags": "+bitexact"}
+
+# From the first packet on, at its own time.
+_COPY = ("-copypriorss", "1", "-avoid_negative_ts", "disabled")
+_BARE = ("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact")
 
 
 def lut_path(task: VideoTask, out_dir: Path) -> Path | None:
@@ -38,8 +38,43 @@ def encode_chunk(source: Path, task: VideoTask, out_dir: Path) -> Command:
     """Return the command that decodes one chunk once and encodes all its rungs and thumbnails.
 
     Outputs are ``<rung name>.mp4`` and, from 1 in this chunk, ``thumbnail-%05d.jpg``. An HDR source needs the LUT at
-    :func:`lut_path`.
+    :func:`lut_path`, a rung of two passes what :func:`first_pass` has left in ``out_dir``.
     """
+    files = {rung.name: out_dir / f"{rung.name}.mp4" for rung in task.rungs}
+
+    def output(video: Any, rung: Rung | TaskRung) -> Any:
+        options = _options(task, rung, out_dir)
+        return ffmpeg.output(video, f"file:{files[rung.name]}", **_CLEAN, **options, **_part(task))
+
+    return Command(_decode_once(source, task, out_dir, output), outputs=files, frames=task.chunk.frames)
+
+
+def first_pass(source: Path, task: VideoTask, out_dir: Path) -> Command | None:
+    """Return the command that leaves in ``out_dir`` what rungs of two passes need to know; None where there is no such rung."""
+    rungs = tuple(rung for rung in task.rungs if isinstance(rung, TaskRung) and rung.encoding.rc_mode == "2passvbr")
+    if not rungs:
+        return None
+    chunk = task.chunk.model_copy(update={"thumbnails": ()})
+
+    def output(video: Any, rung: Rung | TaskRung) -> Any:
+        assert isinstance(rung, TaskRung)  # noqa: S101 - chosen above
+        options = task_options(task, rung, statistics(rung, out_dir, 1))
+        return ffmpeg.output(video, "null", **options, **_time(task), f="null")
+
+    return Command(_decode_once(source, task.model_copy(update={"rungs": rungs, "chunk": chunk}), out_dir, output))
+
+
+def copy_video(source: Path, task: VideoTask, out_dir: Path) -> Command:
+    """Return the command that copies the video stream to ``<rung name>.mp4``, its first frame at zero."""
+    (rung,) = task.rungs
+    file = out_dir / f"{rung.name}.mp4"
+    argv = ("ffmpeg", "-copyts", *input_options("source"), "-i", f"file:{source}", "-map", f"0:{task.stream.index}", "-c", "copy")
+    options = (*_COPY, *_BARE, "-output_ts_offset", _microseconds(-task.chunk.start_pts * task.stream.time_base))
+    argv += (*options, "-video_track_timescale", str(task.timing.timescale), "-f", "mp4", f"file:{file}")
+    return Command(argv, outputs={rung.name: file}, frames=task.chunk.frames)
+
+
+def _decode_once(source: Path, task: VideoTask, out_dir: Path, output: Callable[[Any, Rung | TaskRung], Any]) -> tuple[str, ...]:
     chunk = task.chunk
     # A picture size that changes midway is the scalers' work: a graph built anew would count its frames from zero again.
     video = ffmpeg.input(f"file:{source}", **input_arguments(), **_seek(task), threads=task.threads, reinit_filter=0)
@@ -51,27 +86,29 @@ def encode_chunk(source: Path, task: VideoTask, out_dir: Path) -> Command:
         prepared, pictures = branches[0], filters.thumbnails(branches[1], task)
         outputs.append(_jpegs(pictures, out_dir / THUMBNAIL))
     timed = filters.retime(prepared, task)
-    sizes: dict[tuple[int, int], list[Rung]] = {}
+    sizes: dict[tuple[int, int, tuple[int, int] | None], list[Rung | TaskRung]] = {}
     for rung in task.rungs:
-        sizes.setdefault((rung.width, rung.height), []).append(rung)
+        sizes.setdefault((rung.width, rung.height, rung.picture), []).append(rung)
     videos: dict[str, Any] = {}
     for (size, rungs), branch in zip(sizes.items(), filters.split(timed, len(sizes)), strict=True):
         resized = filters.resize(branch, task, *size)
         videos.update(zip([rung.name for rung in rungs], filters.split(resized, len(rungs)), strict=True))
-    files = {rung.name: out_dir / f"{rung.name}.mp4" for rung in task.rungs}
-    rung_outputs = [_x264(videos[rung.name], task, rung, files[rung.name]) for rung in task.rungs]
+    rung_outputs = [output(videos[rung.name], rung) for rung in task.rungs]
     # Rungs first: ffmpeg's progress counts the frames of the first output.
-    argv = _argv([*rung_outputs, *outputs], "-filter_complex_threads", str(task.threads))
-    return Command(argv, outputs=files, frames=chunk.frames)
+    return _argv([*rung_outputs, *outputs], "-filter_complex_threads", str(task.threads))
 
 
 def encode_audio(source: Path, task: AudioTask, out_dir: Path) -> Command:
-    """Return the command that encodes every kept audio stream, whole, to ``audio-<i>.m4a`` with its first sample at zero."""
+    """Return the command that encodes or copies every kept audio stream, whole, with its first sample at zero.
+
+    Outputs are ``audio-<i>.m4a``.
+    """
     audio = ffmpeg.input(f"file:{source}", **input_arguments())
     files = {f"audio-{number}": out_dir / f"audio-{number}.m4a" for number in range(len(task.targets))}
-    outputs = [
-        _aac(audio[str(target.stream.index)], target, file) for target, file in zip(task.targets, files.values(), strict=True)
-    ]
+    outputs = []
+    for target, file in zip(task.targets, files.values(), strict=True):
+        make = _copied_audio if target.format == "copy" else _encoded_audio
+        outputs.append(make(audio[str(target.stream.index)], target, file))
     return Command(_argv(outputs), outputs=files)
 
 
@@ -87,12 +124,7 @@ def _seek(task: VideoTask) -> dict[str, Any]:
     # Half a frame later than the keyframe, so that rounding to microseconds cannot miss it. Where ffmpeg seeks by DTS it
     # starts somewhat earlier than asked; frames before the chunk are trimmed away, too late a start would lose some.
     aim = task.chunk.seek_pts * task.stream.time_base + Fraction(1, 2) / task.stream.frame_rate
-    return {"ss": _seconds(aim), "seek_timestamp": 1, "noaccurate_seek": None}
-
-
-def _seconds(time: Fraction) -> str:
-    microseconds = ceil(abs(time) * 1_000_000)
-    return f"{'-' if time < 0 else ''}{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}"
+    return {"ss": seconds(aim), "seek_timestamp": 1, "noaccurate_seek": None}
 
 
 def _argv(outputs: list[Any], *options: str) -> tuple[str, ...]:
@@ -101,41 +133,19 @@ def _argv(outputs: list[Any], *options: str) -> tuple[str, ...]:
     return ("ffmpeg", "-copyts", "-max_error_rate", "1", *options, *ffmpeg.get_args(merged))
 
 
-def _x264(video: Any, task: VideoTask, rung: Rung, path: Path) -> Any:
-    timing, chunk = task.timing, task.chunk
-    options: dict[str, Any] = {
-        "c:v": "libx264",
-        "preset": rung.preset,
-        "profile:v": rung.h264_profile,
-        "crf": f"{rung.crf:g}",
-        "maxrate": rung.bit_rate,
-        "bufsize": 2 * rung.bit_rate,
-        # Keyframes where the plan wants them and nowhere else, each a closed IDR.
-        "g": 1_000_000,
-        "sc_threshold": 0,
-        "forced-idr": 1,
-        "flags:v": "+bitexact+cgop",
-        "x264-params": _x264_params(task),
-        "threads": task.threads,
-        "fps_mode": "passthrough",
-        "enc_time_base": f"{timing.time_base.numerator}:{timing.time_base.denominator}",
-        "video_track_timescale": timing.timescale,
-        "f": "mp4",
-    }
-    if chunk.force_times:
-        options["force_key_frames"] = ",".join(_seconds(time) for time in chunk.force_times)
-    return ffmpeg.output(video, f"file:{path}", **_CLEAN, **options)
+def _options(task: VideoTask, rung: Rung | TaskRung, out_dir: Path) -> dict[str, Any]:
+    if isinstance(rung, Rung):
+        return x264_options(task, rung)
+    return task_options(task, rung, statistics(rung, out_dir, 2))
 
 
-def _x264_params(task: VideoTask) -> str:
-    rate, frames = task.timing.frame_rate, task.chunk.frames
-    # x264 gives the first frame of a stream no bonus over the P frames that it follows in its books (ip_factor, 1.4), and the
-    # last ones little for what could refer to them. In a chunk both stand in the middle of a film.
-    zones = [f"0,0,b={FIRST_FRAME_BONUS}"]
-    if frames > 1:
-        zones.append(f"{max(1, frames - LAST_FRAMES)},{frames - 1},b={LAST_FRAMES_BONUS}")
-    # The rate in the SPS must be the plan's, the same in every chunk; chroma is sited left whatever the source says.
-    return f"fps={rate.numerator}/{rate.denominator}:chromaloc=0:zones={'/'.join(zones)}"
+def _part(task: VideoTask) -> dict[str, Any]:
+    return {**_time(task), "video_track_timescale": task.timing.timescale, "f": "mp4"}
+
+
+def _time(task: VideoTask) -> dict[str, Any]:
+    time_base = task.timing.time_base
+    return {"fps_mode": "passthrough", "enc_time_base": f"{time_base.numerator}:{time_base.denominator}"}
 
 
 def _jpegs(pictures: Any, pattern: Path) -> Any:
@@ -147,7 +157,18 @@ def _jpegs(pictures: Any, pattern: Path) -> Any:
     )
 
 
-def _aac(audio: Any, target: AudioTarget, path: Path) -> Any:
+def _copied_audio(audio: Any, target: AudioTarget, path: Path) -> Any:
+    offset = _microseconds(-target.stream.start_time)
+    return ffmpeg.output(
+        audio,
+        f"file:{path}",
+        **_CLEAN,
+        # Samples that only prepare the decoder lie before the start.
+        **{"c": "copy", "copypriorss": 1, "avoid_negative_ts": "disabled", "output_ts_offset": offset, "f": "mp4"},
+    )
+
+
+def _encoded_audio(audio: Any, target: AudioTarget, path: Path) -> Any:
     sound = (
         audio.filter("asetpts", "PTS-STARTPTS")
         .filter(
@@ -157,8 +178,17 @@ def _aac(audio: Any, target: AudioTarget, path: Path) -> Any:
             # A mix of several channels into one stays below full scale.
             rematrix_maxval=1,
         )
-        .filter("aformat", sample_fmts="fltp", sample_rates=target.sample_rate, channel_layouts=target.layout)
+        .filter("aformat", **_samples(target), sample_rates=target.sample_rate, channel_layouts=target.layout)
     )
-    return ffmpeg.output(
-        sound, f"file:{path}", **_CLEAN, **{"c:a": "aac", "b:a": target.bit_rate, "flags:a": "+bitexact", "f": "ipod"}
-    )
+    made = sounds.audio_options(target.format, target.bit_rate)
+    options = dict(zip((name[1:] for name in made[::2]), made[1::2], strict=True))
+    return ffmpeg.output(sound, f"file:{path}", **_CLEAN, **options, f="ipod" if target.format == "aac" else "mp4")
+
+
+def _samples(target: AudioTarget) -> dict[str, str]:
+    # What the others take differs; ffmpeg finds it out.
+    return {"sample_fmts": "fltp"} if target.format == "aac" else {}
+
+
+def _microseconds(time: Fraction) -> str:
+    return f"{round(time * 1_000_000)}us"

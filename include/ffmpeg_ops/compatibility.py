@@ -29,7 +29,7 @@ _COPIED_VIDEO = {"mp4": {"mpeg4", "av1", "vp9"}, "mpegts": {"mpeg4"}}
 _COPIED_AUDIO = {"mp4": {"eac3", "alac", "flac", "opus"}, "m3u8": {"eac3"}, "mpegts": {"eac3"}}
 # ffprobe's names of containers, of which the first known one counts.
 _CONTAINERS = {"mov": "mp4", "mp4": "mp4", "flv": "flv", "mpegts": "mpegts"}
-_OF_LADDER = ("format", "framerate", "gop_size", "audio_format", "audio_bitrate", "audio_samplerate", "channels")
+_OF_LADDER = ("format", "rc_mode", "framerate", "gop_size", "audio_format", "audio_bitrate", "audio_samplerate", "channels")
 
 
 def check_profile(profile: TaskProfile, encoders: Collection[str]) -> None:

@@ -7,12 +7,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from include.errors import InputError, InvalidInputData
-from include.ffmpeg_ops import commands, log, runner, tonemap
+from include.errors import InputError, InternalError, InvalidInputData, OutputNotSupported
+from include.ffmpeg_ops import commands, log, rates, runner, tonemap
+from include.ffmpeg_ops.encoders import STATISTICS
 from include.ffmpeg_ops.models import AudioTarget, AudioTask, VideoTask
 from include.ffmpeg_ops.runner import Command, Completed, Progress
 from include.settings import Settings
@@ -35,14 +37,17 @@ def run_chunk(
     timeout: float | None = None,
     settings: Settings | None = None,
 ) -> dict[str, Path]:
-    """Encode one chunk in all its rungs into ``out_dir``; return role → file (rung names, ``thumbnail-00001``, …).
+    """Encode (or copy) one chunk in all its rungs into ``out_dir``; return role → file (rung names, ``thumbnail-00001``, …).
 
     What comes of a seek is not trusted: where a frame is missing, or the decoder complains, the chunk is decoded once more from
     the start of the file, and ``on_restart`` is told why. Raises :class:`InvalidInputData` for a source that is damaged in or
-    before this chunk; under the policy ``salvage`` only where no frame of the chunk can be decoded.
+    before this chunk (under the policy ``salvage`` only where no frame of the chunk can be decoded), and
+    :class:`OutputNotSupported` for a bitrate that is too low for the size, and for a stream that cannot be copied.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    run_kwargs: dict[str, Any] = {"on_progress": on_progress, "cancelled": cancelled, "settings": settings}
+    encoder = _Encoder(source, out_dir, deadline, on_progress, cancelled, settings)
+    if task.copied:
+        return encoder.copy(task)
     lut = commands.lut_path(task, out_dir)
     if lut is not None and task.stream.color.hdr is not None:
         tonemap.write_cube(task.stream.color.hdr, lut)
@@ -51,10 +56,9 @@ def run_chunk(
         for attempt in _attempts(task):
             if faults and on_restart is not None:
                 on_restart(faults)
-            left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
-            command = commands.encode_chunk(source, attempt, out_dir)
-            faults = _encode(command, attempt, out_dir, timeout=left, **run_kwargs)
+            faults = encoder.encode(attempt)
             if not faults:
+                encoder.keep_rate(attempt)
                 break
             logger.warning("chunk %d, decoded from %s: %s", task.chunk.index, attempt.chunk.seek_pts, "; ".join(faults[:5]))
     finally:
@@ -74,33 +78,104 @@ def _attempts(task: VideoTask) -> list[VideoTask]:
     return [task, task.model_copy(update={"chunk": task.chunk.model_copy(update={"seek_pts": None})})]
 
 
-def _encode(command: Command, task: VideoTask, out_dir: Path, *, settings: Settings | None, **run_kwargs: Any) -> list[str]:
-    """Run the command and return what is wrong with its outputs or, as its decoder says, with the source."""
-    for path in [*command.outputs.values(), *_thumbnails(out_dir)]:
-        path.unlink(missing_ok=True)
-    try:
-        completed = runner.run(command, settings=settings, **run_kwargs)
-    except InvalidInputData as error:
-        return [error.message]
-    faults = list(log.damage(completed.log, after_seek=task.chunk.seek_pts is not None))
-    for name, path in command.outputs.items():
-        faults += _chunk_faults(name, task, _packets(path, settings))
-    pictures = len(_thumbnails(out_dir))
-    if pictures != len(task.chunk.thumbnails):
-        faults.append(f"{pictures} thumbnails were made, expected {len(task.chunk.thumbnails)}")
-    return faults
+@dataclass(frozen=True)
+class _Encoder:
+    """Runs the commands of one chunk and looks at what they have made."""
+
+    source: Path
+    out_dir: Path
+    deadline: float | None
+    on_progress: Callable[[Progress], None] | None
+    cancelled: threading.Event | None
+    settings: Settings | None
+
+    def encode(self, task: VideoTask) -> list[str]:
+        """Encode and return what is wrong with the outputs or, as its decoder says, with the source."""
+        command = commands.encode_chunk(self.source, task, self.out_dir)
+        for path in [*command.outputs.values(), *_thumbnails(self.out_dir)]:
+            path.unlink(missing_ok=True)
+        preparation = commands.first_pass(self.source, task, self.out_dir)
+        try:
+            if preparation is not None:
+                self._run(preparation, lambda frames: frames // 2)
+            before = task.chunk.frames if preparation else 0
+            completed = self._run(command, lambda frames: (before + frames) // 2 if before else frames)
+        except InvalidInputData as error:
+            return [error.message]
+        finally:
+            for path in self.out_dir.glob(f"*{STATISTICS}*"):
+                path.unlink()
+        faults = list(log.damage(completed.log, after_seek=task.chunk.seek_pts is not None))
+        for name, path in command.outputs.items():
+            faults += _chunk_faults(name, task, _packets(path, self.settings))
+        pictures = len(_thumbnails(self.out_dir))
+        if pictures != len(task.chunk.thumbnails):
+            faults.append(f"{pictures} thumbnails were made, expected {len(task.chunk.thumbnails)}")
+        return faults
+
+    def keep_rate(self, task: VideoTask) -> None:
+        """Encode again in two passes where one has missed its bitrate.
+
+        Raises :class:`OutputNotSupported` where even the poorest picture takes more.
+        """
+        missed = self._missed(task)
+        twice = rates.in_two_passes(task)
+        if missed and twice is not None:
+            logger.info("chunk %d misses its bitrate, %s: encoding it again in two passes", task.chunk.index, "; ".join(missed))
+            faults = self.encode(twice)
+            if faults:
+                raise InternalError(f"Chunk {task.chunk.index} could not be encoded a second time: {'; '.join(faults[:3])}.")
+            missed = self._missed(task)
+        over = [rung for rung, share in missed.items() if share > 0]
+        if over:
+            raise OutputNotSupported(
+                f"The output {over[0]} takes {float(missed[over[0]]):.0%} more than its bitrate at this size; "
+                "ask for more bits or fewer pixels."
+            )
+
+    def copy(self, task: VideoTask) -> dict[str, Path]:
+        """Copy the stream; raises :class:`OutputNotSupported` where its frames would not be shown at their times."""
+        command = commands.copy_video(self.source, task, self.out_dir)
+        self._run(command, lambda frames: frames)
+        ((name, path),) = command.outputs.items()
+        if faults := _chunk_faults(name, task, _packets(path, self.settings)):
+            raise OutputNotSupported(
+                f"The source's video cannot be copied as it is ({faults[0]}); use a profile that encodes it again."
+            )
+        return dict(command.outputs)
+
+    def _missed(self, task: VideoTask) -> dict[str, Fraction]:
+        found = {}
+        for rung in task.rungs:
+            size = sum(packet.size for packet in _packets(self.out_dir / f"{rung.name}.mp4", self.settings))
+            found[rung.name] = rates.deviation(rung, size, task.chunk.duration)
+        return {name: share for name, share in found.items() if abs(share) > rates.TOLERANCE}
+
+    def _run(self, command: Command, count: Callable[[int], int]) -> Completed:
+        def on_progress(progress: Progress) -> None:
+            if self.on_progress is not None:
+                self.on_progress(replace(progress, frames=count(progress.frames)))
+
+        left = None if self.deadline is None else max(self.deadline - time.monotonic(), 0.001)
+        return runner.run(command, on_progress=on_progress, timeout=left, cancelled=self.cancelled, settings=self.settings)
 
 
-def _chunk_faults(name: str, task: VideoTask, packets: Sequence[tuple[int, bool]]) -> list[str]:
+class _Packet(NamedTuple):
+    pts: int
+    size: int
+    key: bool
+
+
+def _chunk_faults(name: str, task: VideoTask, packets: Sequence[_Packet]) -> list[str]:
     chunk = task.chunk
     if len(packets) != chunk.frames:
         return [f"rung {name} has {len(packets)} frames, expected {chunk.frames}"]
     step = task.timing.time_base.numerator
     expected = [n * step for n in range(chunk.frames)] if chunk.pts is None else [pts * step for pts in chunk.pts]
-    for number, ((pts, _), wanted) in enumerate(zip(packets, expected, strict=True)):
-        if pts != wanted:
-            return [f"frame {number} of rung {name} has PTS {pts}, expected {wanted} (in 1/{task.timing.timescale} s)"]
-    keyframes = tuple(number for number, (_, key) in enumerate(packets) if key)
+    for number, (packet, wanted) in enumerate(zip(packets, expected, strict=True)):
+        if packet.pts != wanted:
+            return [f"frame {number} of rung {name} has PTS {packet.pts}, expected {wanted} (in 1/{task.timing.timescale} s)"]
+    keyframes = tuple(number for number, packet in enumerate(packets) if packet.key)
     if keyframes != chunk.keyframes:
         return [f"rung {name} has keyframes at {_shown(keyframes)}, expected {_shown(chunk.keyframes)}"]
     return []
@@ -110,9 +185,9 @@ def _shown(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers[:8])) + (", …" if len(numbers) > 8 else "")
 
 
-def _packets(path: Path, settings: Settings | None) -> list[tuple[int, bool]]:
-    """Return PTS and keyframe flag of every video packet of one of our files, in presentation order."""
-    argv = ("ffprobe", "-select_streams", "v:0", "-show_entries", "packet=pts,flags", "-of", "csv=p=0")
+def _packets(path: Path, settings: Settings | None) -> list[_Packet]:
+    """Return every video packet of one of our files, in presentation order."""
+    argv = ("ffprobe", "-select_streams", "v:0", "-show_entries", "packet=pts,size,flags", "-of", "csv=p=0")
     try:
         text = runner.run(Command((*argv, *runner.input_options(), f"file:{path}")), settings=settings).stdout
     except InputError:
@@ -120,8 +195,8 @@ def _packets(path: Path, settings: Settings | None) -> list[tuple[int, bool]]:
         return []
     found = []
     for line in text.split():
-        pts, flags = line.split(",")[:2]
-        found.append((int(pts), "K" in flags))
+        pts, size, flags = line.split(",")[:3]
+        found.append(_Packet(int(pts), int(size), "K" in flags))
     return sorted(found)
 
 

@@ -118,34 +118,47 @@ def retime(prepared: Any, task: VideoTask) -> Any:
         rebased = prepared.filter("setpts", f"PTS-({stream.start_pts})").filter("settb", _ratio(timing.time_base))
         return rebased.filter("setpts", f"PTS-{start}")
     rebased = prepared.filter("setpts", f"PTS-({chunk.start_pts})")
-    if task.damage_policy == "salvage":
-        # Where frames are missing the one before (at the start: after) stands in, so that the chunk keeps its length.
+    if task.resampled or task.damage_policy == "salvage":
+        # Where frames are missing the one before (at the start: after) stands in, so that the chunk keeps its length. Of sound
+        # pictures at another rate rounding takes at most one.
         rebased = (
             rebased.filter("fps", fps=_ratio(timing.frame_rate), start_time=0, round="near")
-            .filter("tpad", stop=-1, stop_mode="clone")
+            .filter("tpad", stop=-1 if task.damage_policy == "salvage" else 1, stop_mode="clone")
             .filter("trim", end_frame=chunk.frames)
         )
     return rebased.filter("settb", _ratio(timing.time_base)).filter("setpts", "N")
 
 
-def resize(timed: Any, task: VideoTask, width: int, height: int) -> Any:
-    """Scale to ``width`` x ``height`` square pixels, 8 bit 4:2:0, video range, tagged with :func:`output_color`."""
+def resize(timed: Any, task: VideoTask, width: int, height: int, picture: tuple[int, int] | None = None) -> Any:
+    """Scale to ``width`` x ``height`` square pixels, 8 bit 4:2:0, video range, tagged with :func:`output_color`.
+
+    With ``picture`` it is scaled to that, and stands in the middle of black bars.
+    """
     color = output_color(task.stream)
     assert color.matrix is not None  # noqa: S101 - output_color sets all
-    return (
+    scaled = (
         timed.filter(
-            "scale", width, height, flags="bicubic", **_input(task), out_color_matrix=_MATRICES[color.matrix], out_range="tv"
+            "scale",
+            *(picture or (width, height)),
+            flags="bicubic",
+            **_input(task),
+            out_color_matrix=_MATRICES[color.matrix],
+            out_range="tv",
         )
         .filter("setsar", 1)
         .filter("format", "yuv420p")
-        .filter(
-            "setparams",
-            field_mode="prog",
-            range="tv",
-            colorspace=color.matrix,
-            color_primaries=color.primaries,
-            color_trc=color.transfer,
-        )
+    )
+    if picture:
+        # Where chroma begins, too.
+        left, top = ((whole - part) // 4 * 2 for whole, part in zip((width, height), picture, strict=True))
+        scaled = scaled.filter("pad", width, height, left, top, "black")
+    return scaled.filter(
+        "setparams",
+        field_mode="prog",
+        range="tv",
+        colorspace=color.matrix,
+        color_primaries=color.primaries,
+        color_trc=color.transfer,
     )
 
 

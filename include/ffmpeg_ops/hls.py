@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from include.ffmpeg_ops import fragments, join, playlist, rendition
-from include.ffmpeg_ops.models import AudioTarget, Plan, Rung
+from include.ffmpeg_ops.models import AudioTarget, Plan, Rung, TaskRung
 from include.ffmpeg_ops.playlist import BitRates, Segment
 from include.ffmpeg_ops.timetable import Timetable, segment_starts
 
@@ -39,7 +39,7 @@ class HlsWriter:
     scratch: Path
     run_kwargs: Mapping[str, Any]
 
-    def video(self, rung: Rung, parts: Sequence[Path], audio: Sequence[Path]) -> WrittenRendition:
+    def video(self, rung: Rung | TaskRung, parts: Sequence[Path], audio: Sequence[Path]) -> WrittenRendition:
         """Write a rung, with the audio stream inside if there is one."""
         folder = self._folder(rung.name)
         argv = [*join.video_input(self.plan, parts, folder)]
@@ -47,7 +47,7 @@ class HlsWriter:
             argv += join.audio_input(self.plan, target, path)
         argv += ["-map", "0:v:0", *(["-map", "1:a:0"] if audio else [])]
         if self.plan.segment_type == "fmp4":
-            self._fragment(rung.name, argv, folder)
+            self._fragment(rung.name, [*argv, *join.tag(rung.codec)], folder)
         else:
             self._segment(rung.name, argv, folder)
         return self._publish(rung.name, folder)

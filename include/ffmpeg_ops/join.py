@@ -14,7 +14,7 @@ from pathlib import Path
 from include.ffmpeg_ops import runner
 from include.ffmpeg_ops.models import AudioTarget, Plan
 
-__all__ = ["CLEAN", "audio_input", "seconds", "shift", "video_input"]
+__all__ = ["CLEAN", "audio_input", "seconds", "shift", "tag", "video_input"]
 
 # Nothing of the parts comes along but their packets.
 CLEAN = ("-c", "copy", "-map_metadata", "-1", "-map_chapters", "-1")
@@ -22,6 +22,9 @@ CLEAN = ("-c", "copy", "-map_metadata", "-1", "-map_chapters", "-1")
 
 def video_input(plan: Plan, parts: Sequence[Path], scratch: Path) -> tuple[str, ...]:
     """Return the options that read all chunks of a rung as one stream; their list is written into ``scratch``."""
+    if plan.copied:
+        # What the concat demuxer leaves out of a stream, how it is to be turned, matters here.
+        return ("-itsoffset", seconds(Fraction(_lead(plan))), *runner.input_options(), "-i", f"file:{parts[0].resolve()}")
     lines = ["ffconcat version 1.0"]
     start = Fraction(0)
     for chunk, path in zip(plan.chunks, parts, strict=True):
@@ -41,6 +44,11 @@ def audio_input(plan: Plan, target: AudioTarget, path: Path) -> tuple[str, ...]:
     """Return the options that read an audio file, as much before or after the video as in the source."""
     offset = _lead(plan) + target.stream.start_time - plan.info.video.start_time
     return ("-itsoffset", seconds(offset), *runner.input_options(), "-i", f"file:{path.resolve()}")
+
+
+def tag(codec: str) -> tuple[str, ...]:
+    """Return the option that names a codec in an MP4 as all players know it."""
+    return ("-tag:v", "hvc1") if codec == "hevc" else ()
 
 
 def shift(plan: Plan) -> Fraction:

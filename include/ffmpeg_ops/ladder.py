@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from include.errors import InputNotSupported, OutputNotSupported, ParameterError
 from include.ffmpeg_ops.models import AudioStream, AudioTarget, MediaInfo, Rung
 
-__all__ = ["AudioRates", "Profile", "RungRule", "audio_targets", "load_profile", "parse_profile", "rungs_for"]
+__all__ = ["AudioRates", "Profile", "RungRule", "audio_targets", "load_profile", "mixed_layout", "parse_profile", "rungs_for"]
 
 FOLDER = Path(__file__).parent / "profiles"
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
@@ -194,14 +194,19 @@ def audio_targets(profile: Profile, info: MediaInfo) -> tuple[AudioTarget, ...]:
     return tuple(_audio_target(profile.audio, stream) for stream in info.audio)
 
 
-def _audio_target(rates: AudioRates, stream: AudioStream) -> AudioTarget:
+def mixed_layout(stream: AudioStream) -> tuple[int, str]:
+    """Return channels and layout that a stream is given; raises :class:`InputNotSupported` for what cannot be mixed."""
     if (stream.layout or "").startswith("ambisonic") or (stream.layout is None and stream.channels > MOST_GUESSED):
         raise InputNotSupported(
             f"Audio stream {stream.index} has the layout {stream.layout or f'of {stream.channels} unnamed channels'}, which "
             "cannot be mixed to a layout that AAC holds; convert it to stereo or 5.1."
         )
     layout = _KEPT.get(stream.layout, "stereo") if stream.layout else _GUESSED.get(stream.channels, "stereo")
-    channels = _CHANNELS[layout]
+    return _CHANNELS[layout], layout
+
+
+def _audio_target(rates: AudioRates, stream: AudioStream) -> AudioTarget:
+    channels, layout = mixed_layout(stream)
     sample_rate = stream.sample_rate if stream.sample_rate in _AAC_RATES else 48000
     wanted = {1: rates.mono, 2: rates.stereo}.get(channels, rates.per_channel * channels)
     # An AAC frame of 1024 samples holds at most 6144 bits a channel; low sample rates reach that soon.

@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from include.ffmpeg_ops.encodings import Encoding
 from include.ffmpeg_ops.exact import Frozen, Rational
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Plan",
     "Rational",
     "Rung",
+    "TaskRung",
     "VideoStream",
     "VideoTask",
 ]
@@ -200,6 +202,33 @@ class Rung(Frozen):
     preset: str
     h264_profile: Literal["baseline", "main", "high"] = "high"
 
+    @property
+    def codec(self) -> str:
+        """ffprobe's name of what comes out."""
+        return "h264"
+
+    @property
+    def picture(self) -> tuple[int, int] | None:
+        """It fills the frame."""
+        return None
+
+
+class TaskRung(Frozen):
+    """One output of a transcoding task: an encoding of its profile, and what it comes to for the source."""
+
+    name: str = Field(description="folder name in HLS outputs, e.g. 720p2500k", pattern=r"^[a-z0-9]+$")
+    width: int = Field(gt=0)
+    height: int = Field(gt=0)
+    picture: tuple[int, int] | None = Field(None, description="size of the picture between black bars; None: it fills the frame")
+    codec: str = Field(description="ffprobe's name of what comes out")
+    encoding: Encoding
+    preset: str | None = Field(None, description="x264 preset that takes the place of the encoding's")
+
+    @property
+    def copied(self) -> bool:
+        """Tell whether the source's own packets come out."""
+        return self.encoding.format == "copy"
+
 
 class AudioTarget(Frozen):
     """How one kept audio stream is encoded."""
@@ -209,6 +238,8 @@ class AudioTarget(Frozen):
     layout: str = Field(description="mono, stereo, 5.1, …: a layout that AAC's channel configurations hold")
     sample_rate: int
     bit_rate: int
+    format: Literal["aac", "aache2", "mp3", "ac3", "mp2", "copy"] = Field("aac", description="copy: the source's own packets")
+    codec: str = Field("aac", description="ffprobe's name of what comes out")
 
 
 class VideoTask(Frozen):
@@ -217,10 +248,21 @@ class VideoTask(Frozen):
     stream: VideoStream
     timing: OutputTiming
     chunk: Chunk
-    rungs: tuple[Rung, ...] = Field(min_length=1)
+    rungs: tuple[Rung | TaskRung, ...] = Field(min_length=1)
     threads: int = Field(1, ge=1)
     damage_policy: Literal["strict", "salvage"] = "strict"
     measure_quality: bool = True
+
+    @property
+    def copied(self) -> bool:
+        """Tell whether the source's own packets come out."""
+        return any(isinstance(rung, TaskRung) and rung.copied for rung in self.rungs)
+
+    @property
+    def resampled(self) -> bool:
+        """Tell whether frames are repeated or left out to reach another frame rate."""
+        stream, timing = self.stream, self.timing
+        return timing.constant and not (stream.constant_frame_rate and stream.frame_rate == timing.frame_rate)
 
 
 class AudioTask(Frozen):
@@ -236,10 +278,15 @@ class Plan(Frozen):
     info: MediaInfo
     timing: OutputTiming
     chunks: tuple[Chunk, ...]
-    rungs: tuple[Rung, ...]
+    rungs: tuple[Rung | TaskRung, ...]
     audio: tuple[AudioTarget, ...]
-    container: Literal["hls", "mp4"]
+    container: Literal["hls", "mp4", "flv", "mpegts"]
     segment_type: Literal["mpegts", "fmp4"] = "mpegts"
     segment_seconds: int = 6
     thumbnail_seconds: int | None = Field(10, description="None: no thumbnails")
     profile: str
+
+    @property
+    def copied(self) -> bool:
+        """Tell whether the video's own packets come out."""
+        return any(isinstance(rung, TaskRung) and rung.copied for rung in self.rungs)

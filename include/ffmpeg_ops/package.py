@@ -1,4 +1,4 @@
-"""Joins encoded chunks and audio into what is published: an HLS ladder, or one MP4. Everything is a stream copy."""
+"""Joins encoded chunks and audio into what is published: an HLS ladder, or one file. Everything is a stream copy."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from typing import Any
 from include.errors import ParameterError, VerificationFailed
 from include.ffmpeg_ops import boxes, join, playlist, rendition, storyboard
 from include.ffmpeg_ops.hls import HlsWriter, WrittenRendition
-from include.ffmpeg_ops.models import AudioTarget, Plan
+from include.ffmpeg_ops.models import AudioTarget, Plan, Rung, TaskRung
 from include.ffmpeg_ops.parallel import in_parallel
 
-__all__ = ["AudioGroup", "Package", "audio_groups", "is_muxed", "package_hls", "package_mp4"]
+__all__ = ["AudioGroup", "Package", "audio_groups", "is_muxed", "package_file", "package_hls"]
 
 # Longest name, in bytes, to which a segment's number and suffix can be added within a file system's usual 255.
 LONGEST_NAME = 240
+
+SUFFIXES = {"mp4": "mp4", "flv": "flv", "mpegts": "ts"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def package_hls(  # noqa: PLR0917 - the parts of a package, in the order of its 
     """
     _check(plan, parts, audio, name)
     out_dir.mkdir(parents=True, exist_ok=True)
-    codecs = {rung.name: _same_codec(rung.name, parts[rung.name]) for rung in plan.rungs}
+    codecs = {rung.name: _same_codec(rung, parts[rung.name]) for rung in plan.rungs}
+    heard = playlist.audio_codec_string(plan.audio[0].codec) if is_muxed(plan) else None
     muxed = audio if is_muxed(plan) else ()
     groups = audio_groups(plan)
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".package-") as scratch:
@@ -92,9 +95,7 @@ def package_hls(  # noqa: PLR0917 - the parts of a package, in the order of its 
     pictures = storyboard.write(plan, thumbnails, out_dir, **run_kwargs)
     videos, sounds = written[: len(plan.rungs)], written[len(plan.rungs) :]
     variants = [
-        playlist.Variant(
-            made.files[-1], made.rates, rung.width, rung.height, plan.timing.frame_rate, codecs[rung.name], bool(muxed)
-        )
+        playlist.Variant(made.files[-1], made.rates, rung.width, rung.height, plan.timing.frame_rate, codecs[rung.name], heard)
         for rung, made in zip(plan.rungs, videos, strict=True)
     ]
     renditions = [_audio_rendition(group.target, made) for group, made in zip(groups, sounds, strict=True)]
@@ -103,18 +104,18 @@ def package_hls(  # noqa: PLR0917 - the parts of a package, in the order of its 
     return Package(entry, (*(file for made in written for file in made.files), *pictures, entry))
 
 
-def package_mp4(
+def package_file(
     plan: Plan, parts: Mapping[str, Sequence[Path]], audio: Sequence[Path], out_dir: Path, name: str, **run_kwargs: Any
 ) -> Package:
-    """Write ``<name>.mp4`` under ``out_dir``: the only rung with all audio streams, index in front.
+    """Write ``<name>.mp4``, ``.flv`` or ``.ts`` under ``out_dir``: the only rung with all audio streams, an index in front.
 
     Raises :class:`VerificationFailed` where the chunks do not fit together or are damaged.
     """
     _check(plan, parts, audio, name)
     out_dir.mkdir(parents=True, exist_ok=True)
     (rung,) = plan.rungs
-    _same_codec(rung.name, parts[rung.name])
-    entry = f"{name}.mp4"
+    _same_codec(rung, parts[rung.name])
+    entry = f"{name}.{SUFFIXES[plan.container]}"
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".package-") as folder:
         scratch = Path(folder)
         argv = ["ffmpeg", *join.video_input(plan, parts[rung.name], scratch)]
@@ -123,14 +124,23 @@ def package_mp4(
             argv += join.audio_input(plan, target, path)
             maps += ["-map", f"{number}:a:0"]
         argv += [*maps, *join.CLEAN, *_audio_labels(plan.audio), "-output_ts_offset", join.seconds(join.shift(plan))]
-        # In this scale every PTS is whole, and the offset between audio and video is exact to 1/90000 s: edit lists hold it,
-        # which count in the movie's scale, by ffmpeg's own choice 1 ms.
-        scale = plan.timing.timescale * math.ceil(90_000 / plan.timing.timescale)
-        argv += ["-video_track_timescale", str(scale), "-movie_timescale", str(scale)]
-        argv += ["-movflags", "+faststart", "-f", "mp4", f"file:{scratch / 'out.mp4'}"]
+        made = scratch / f"out.{SUFFIXES[plan.container]}"
+        argv += [*_muxer(plan, rung.codec), f"file:{made}"]
         rendition.run_on_ours(rung.name, argv, run_kwargs)
-        (scratch / "out.mp4").replace(out_dir / entry)
+        made.replace(out_dir / entry)
     return Package(entry, (entry,))
+
+
+def _muxer(plan: Plan, codec: str) -> tuple[str, ...]:
+    if plan.container == "flv":
+        return ("-flvflags", "+add_keyframe_index", "-f", "flv")
+    if plan.container == "mpegts":
+        return ("-f", "mpegts")
+    # In this scale every PTS is whole, and the offset between audio and video is exact to 1/90000 s: edit lists hold it,
+    # which count in the movie's scale, by ffmpeg's own choice 1 ms.
+    scale = str(plan.timing.timescale * math.ceil(90_000 / plan.timing.timescale))
+    scales = ("-video_track_timescale", scale, "-movie_timescale", scale)
+    return (*join.tag(codec), *scales, "-movflags", "+faststart", "-f", "mp4")
 
 
 def _check(plan: Plan, parts: Mapping[str, Sequence[Path]], audio: Sequence[Path], name: str) -> None:
@@ -146,13 +156,17 @@ def _check(plan: Plan, parts: Mapping[str, Sequence[Path]], audio: Sequence[Path
         raise VerificationFailed(f"There are {len(audio)} audio files, expected {len(plan.audio)}")
 
 
-def _same_codec(rung: str, parts: Sequence[Path]) -> str:
+def _same_codec(rung: Rung | TaskRung, parts: Sequence[Path]) -> str:
+    """Return the name of the codec for playlists; other codecs than these two carry their parameters in the stream."""
+    if rung.codec not in ("h264", "hevc"):
+        return rung.codec
+    read, standard = (boxes.avc_configuration, "H.264") if rung.codec == "h264" else (boxes.hevc_configuration, "H.265")
     # One set of parameter sets describes the joined stream, so they must be the same in all chunks.
-    first = boxes.avc_configuration(parts[0])
+    first = read(parts[0])
     for number, path in enumerate(parts[1:], start=1):
-        if boxes.avc_configuration(path) != first:
-            raise VerificationFailed(f"rung {rung}: chunk {number} has other H.264 parameter sets than chunk 0")
-    return playlist.codec_string(first)
+        if read(path) != first:
+            raise VerificationFailed(f"rung {rung.name}: chunk {number} has other {standard} parameter sets than chunk 0")
+    return playlist.codec_string(first) if rung.codec == "h264" else playlist.hevc_codec_string(first)
 
 
 def _audio_labels(targets: Sequence[AudioTarget]) -> list[str]:
@@ -168,4 +182,7 @@ def _audio_labels(targets: Sequence[AudioTarget]) -> list[str]:
 
 def _audio_rendition(target: AudioTarget, made: WrittenRendition) -> playlist.AudioRendition:
     stream = target.stream
-    return playlist.AudioRendition(made.files[-1], made.rates, stream.language, stream.title, target.channels, stream.default)
+    codec = playlist.audio_codec_string(target.codec)
+    return playlist.AudioRendition(
+        made.files[-1], made.rates, stream.language, stream.title, target.channels, stream.default, codec
+    )

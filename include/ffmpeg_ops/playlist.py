@@ -18,8 +18,10 @@ __all__ = [
     "MediaPlaylist",
     "Segment",
     "Variant",
+    "audio_codec_string",
     "bit_rates",
     "codec_string",
+    "hevc_codec_string",
     "language_tag",
     "master_playlist",
     "media_playlist",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 AAC_LC = "mp4a.40.2"
+_AUDIO_CODECS = {"aac": AAC_LC, "mp3": "mp4a.40.34", "ac3": "ac-3", "eac3": "ec-3"}
 AUDIO_GROUP = "audio"
 
 
@@ -75,7 +78,7 @@ class Variant:
     height: int
     frame_rate: Fraction
     video_codec: str
-    has_audio: bool
+    audio_codec: str | None
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class AudioRendition:
     title: str | None
     channels: int
     default: bool
+    codec: str = AAC_LC
 
 
 def uri(path: str) -> str:
@@ -126,6 +130,21 @@ def bit_rates(segments: Iterable[Segment], target_duration: int) -> BitRates:
 def codec_string(configuration: bytes) -> str:
     """Return RFC 6381's name of an H.264 stream, ``avc1.PPCCLL``, from its AVCDecoderConfigurationRecord."""
     return f"avc1.{configuration[1:4].hex().upper()}"
+
+
+def hevc_codec_string(configuration: bytes) -> str:
+    """Return the name of an H.265 stream, ``hvc1.…`` (ISO/IEC 14496-15, E.3), from its HEVCDecoderConfigurationRecord."""
+    profile = configuration[1]
+    space = ("", "A", "B", "C")[profile >> 6]
+    compatible = int(f"{int.from_bytes(configuration[2:6], 'big'):032b}"[::-1], 2)
+    constraints = configuration[6:12].rstrip(b"\0")
+    parts = [f"hvc1.{space}{profile & 31}", f"{compatible:X}", f"{'H' if profile & 32 else 'L'}{configuration[12]}"]
+    return ".".join([*parts, *(f"{byte:X}" for byte in constraints)])
+
+
+def audio_codec_string(codec: str) -> str:
+    """Return RFC 6381's name of an audio codec by ffprobe's."""
+    return _AUDIO_CODECS[codec]
 
 
 # ISO 639-2 codes (bibliographic ones too) whose RFC 5646 tag is the two-letter code of ISO 639-1; others stay as they are.
@@ -171,12 +190,13 @@ def master_playlist(variants: Sequence[Variant], audio: Sequence[AudioRendition]
     most = BitRates(max((item.rates.peak for item in audio), default=0), max((item.rates.average for item in audio), default=0))
     for variant in variants:
         rates = variant.rates + most
+        heard = dict.fromkeys([*([variant.audio_codec] if variant.audio_codec else []), *(item.codec for item in audio)])
         information: dict[str, Any] = {
             "bandwidth": rates.peak,
             "average_bandwidth": rates.average,
             "resolution": f"{variant.width}x{variant.height}",
             "frame_rate": f"{float(variant.frame_rate):.3f}",
-            "codecs": f"{variant.video_codec},{AAC_LC}" if variant.has_audio or audio else variant.video_codec,
+            "codecs": ",".join([variant.video_codec, *heard]),
         }
         if audio:
             information["audio"] = AUDIO_GROUP

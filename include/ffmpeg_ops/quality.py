@@ -105,18 +105,18 @@ def _command(source: Path, task: VideoTask, files: Mapping[str, Path], *, window
         f"file:{source}", **commands.input_arguments(), **_seek(task, window), threads=task.threads, reinit_filter=0
     )
     prepared = filters.prepare(original[str(task.stream.index)], part, commands.lut_path(task, scratch))
-    sizes = sorted({(rung.width, rung.height) for rung in task.rungs})
+    sizes = sorted({(rung.width, rung.height, rung.picture or ()) for rung in task.rungs})
     measures = 3 if vmaf else 2
     references = {}
     for size, branch in zip(sizes, filters.split(filters.retime(prepared, part), len(sizes)), strict=True):
-        users = sum((rung.width, rung.height) == size for rung in task.rungs)
+        users = sum((rung.width, rung.height, rung.picture or ()) == size for rung in task.rungs)
         # Both sides are numbered anew: frames are compared by their place in the window, not by timestamps that rounding moves.
-        given = filters.resize(branch, part, *size).filter("setpts", "N")
+        given = filters.resize(branch, part, size[0], size[1], size[2] or None).filter("setpts", "N")
         references[size] = iter(filters.split(given, users * measures))
     outputs = []
     for rung in task.rungs:
         video = _encoded(files[rung.name], task, window)
-        given = references[rung.width, rung.height]
+        given = references[rung.width, rung.height, rung.picture or ()]
         video = ffmpeg.filter([video, next(given)], "psnr", stats_file=str(scratch / f"{rung.name}.psnr"))
         video = ffmpeg.filter([video, next(given)], "ssim", stats_file=str(scratch / f"{rung.name}.ssim"))
         if vmaf:

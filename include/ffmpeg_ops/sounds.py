@@ -95,10 +95,11 @@ class Sound:
     bit_rate: int
 
 
-def audio_options(sound: Sound) -> tuple[str, ...]:
-    """Return ffmpeg's output options that encode ``sound``; layout and sample rate are for a filter, or ``-ac`` and ``-ar``."""
-    profile = ("-profile:a", sound.format.profile) if sound.format.profile else ()
-    return ("-c:a", sound.format.encoder, *profile, "-b:a", str(sound.bit_rate), "-flags:a", "+bitexact")
+def audio_options(format: str, bit_rate: int) -> tuple[str, ...]:
+    """Return ffmpeg's output options that encode one of :data:`FORMATS`; channels and sample rate are the caller's to set."""
+    chosen = FORMATS[format]
+    profile = ("-profile:a", chosen.profile) if chosen.profile else ()
+    return ("-c:a", chosen.encoder, *profile, "-b:a", str(bit_rate), "-flags:a", "+bitexact")
 
 
 def check_sound(encoding: Encoding, container: str) -> None:

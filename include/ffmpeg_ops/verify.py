@@ -14,10 +14,10 @@ import m3u8
 from include.errors import VerificationFailed
 from include.ffmpeg_ops import boxes, playlist, rendition, runner
 from include.ffmpeg_ops.checks import StreamRules, check_picture, expect
-from include.ffmpeg_ops.models import Plan, Rung, VideoTask
+from include.ffmpeg_ops.models import Plan, Rung, TaskRung, VideoTask
 from include.ffmpeg_ops.package import Package, audio_groups, is_muxed
 from include.ffmpeg_ops.parallel import in_parallel
-from include.ffmpeg_ops.rendition import Rendition
+from include.ffmpeg_ops.rendition import Rendition, Stream
 from include.settings import get_settings
 
 __all__ = ["verify_chunk", "verify_package"]
@@ -36,27 +36,34 @@ def verify_chunk(task: VideoTask, files: Mapping[str, Path], **run_kwargs: Any) 
             raise VerificationFailed(f"{where}: {len(streams)} streams, expected one of video")
         check_picture(where, streams[0], rung, task.stream)
         expect(where, "time base", streams[0].get("time_base"), f"1/{task.timing.timescale}")
-        boxes.avc_configuration(files[rung.name])
 
 
 def verify_package(
-    plan: Plan, package: Package, out_dir: Path, *, actual_frames: Sequence[int] | None = None, **run_kwargs: Any
+    plan: Plan,
+    package: Package,
+    out_dir: Path,
+    *,
+    actual_frames: Sequence[int] | None = None,
+    audio: Sequence[Path] = (),
+    **run_kwargs: Any,
 ) -> dict[str, Any]:
     """Check everything of a package; return the facts of its renditions for the report.
 
     ``actual_frames`` are the frames of each chunk where a damaged source was salvaged and some are known to be missing; then
-    frames are counted, but need not be where the plan has them. Raises :class:`VerificationFailed`, whose message says which
-    rendition is wrong and how. Facts: per rung and audio playlist bytes, bit/s, frames, seconds, segments, decoded frames.
+    frames are counted, but need not be where the plan has them. ``audio`` are the files of :attr:`Plan.audio`. Raises
+    :class:`VerificationFailed`, whose message says which rendition is wrong and how. Facts: per rung and audio playlist bytes,
+    bit/s, frames, seconds, segments, decoded frames.
     """
     settings = run_kwargs.get("settings") or get_settings()
     _check_files(package, out_dir)
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".verify-") as folder:
         scratch = Path(folder)
         rules = StreamRules(plan, actual_frames, settings.verify_decode == "full", scratch, run_kwargs)
-        check = _Check(plan, rules, scratch, run_kwargs)
-        if plan.container == "mp4":
-            return check.mp4(out_dir / package.entry)
-        return check.hls(package, out_dir)
+        parts = [rendition.open_mp4(f"audio-{number}", path, scratch, **run_kwargs) for number, path in enumerate(audio)]
+        check = _Check(plan, rules, scratch, run_kwargs, [part.streams[0] for part in parts])
+        if plan.container == "hls":
+            return check.hls(package, out_dir)
+        return check.file(out_dir / package.entry)
 
 
 @dataclass(frozen=True)
@@ -65,10 +72,11 @@ class _Check:
     rules: StreamRules
     scratch: Path
     run_kwargs: Mapping[str, Any]
+    parts: Sequence[Stream]
 
-    def mp4(self, path: Path) -> dict[str, Any]:
+    def file(self, path: Path) -> dict[str, Any]:
         (rung,) = self.plan.rungs
-        order = [kind for kind, _, _ in boxes.walk(path)]
+        order = [kind for kind, _, _ in boxes.walk(path)] if self.plan.container == "mp4" else ["moov", "mdat"]
         if "moov" not in order or "mdat" not in order or order.index("moov") > order.index("mdat"):
             raise VerificationFailed(f"{path.name} has its index behind the media: it is not faststart")
         made = rendition.open_mp4(rung.name, path, self.scratch, **self.run_kwargs)
@@ -77,7 +85,8 @@ class _Check:
         audio = made.of_kind("audio")
         expect(f"rung {rung.name}", "audio streams", len(audio), len(self.plan.audio))
         heard = [
-            self.rules.audio(rung.name, target, stream, video) for target, stream in zip(self.plan.audio, audio, strict=True)
+            self.rules.audio(rung.name, target, stream, video, self._part(number))
+            for number, (target, stream) in enumerate(zip(self.plan.audio, audio, strict=True))
         ]
         if audio:
             rendition.decode(made, "audio", **self.run_kwargs)
@@ -112,11 +121,13 @@ class _Check:
             audio = item.of_kind("audio")
             expect(f"rung {rung.name}", "audio streams", len(audio), int(is_muxed(self.plan)))
             for stream in audio:
-                self.rules.audio(rung.name, self.plan.audio[0], stream, video)
+                self.rules.audio(rung.name, self.plan.audio[0], stream, video, self._part(0))
         audio_facts = {}
-        for group, (item, facts) in zip(groups, sounds, strict=True):
+        for number, (group, (item, facts)) in enumerate(zip(groups, sounds, strict=True)):
             expect(f"{group.folder}", "streams", [stream.kind for stream in item.streams], ["audio"])
-            audio_facts[group.folder] = facts | self.rules.audio(group.folder, group.target, item.streams[0], first)
+            audio_facts[group.folder] = facts | self.rules.audio(
+                group.folder, group.target, item.streams[0], first, self._part(number)
+            )
         heard = [item for item, _ in sounds] or ([videos[0][0]] if is_muxed(self.plan) else [])
         in_parallel(lambda item: rendition.decode(item, "audio", **self.run_kwargs), heard)
         self._check_master(master, made)
@@ -127,7 +138,10 @@ class _Check:
             "files": len(package.files),
         }
 
-    def _playlist(self, name: str, rung: Rung | None, path: Path) -> tuple[Rendition, dict[str, Any]]:
+    def _part(self, number: int) -> Stream | None:
+        return self.parts[number] if self.parts else None
+
+    def _playlist(self, name: str, rung: Rung | TaskRung | None, path: Path) -> tuple[Rendition, dict[str, Any]]:
         made = rendition.open_hls(name, path, self.scratch, **self.run_kwargs)
         assert made.playlist is not None  # noqa: S101 - open_hls sets it
         text = made.playlist
@@ -170,9 +184,9 @@ class _Check:
             expect(where, "RESOLUTION", tuple(information.resolution or ()), (rung.width, rung.height))
             expect(where, "BANDWIDTH", information.bandwidth, rates[rung.name].peak + audio)
             codecs = (information.codecs or "").split(",")
-            expect(where, "audio in CODECS", playlist.AAC_LC in codecs, bool(self.plan.audio))
-            if not codecs[0].startswith("avc1."):
-                raise VerificationFailed(f"{where} names no H.264 codec")
+            expect(where, "audio in CODECS", bool(codecs[1:]), bool(self.plan.audio))
+            if not codecs[0].startswith(("avc1.", "hvc1.")):
+                raise VerificationFailed(f"{where} names no H.264 or H.265 codec")
 
 
 def _check_files(package: Package, out_dir: Path) -> None:

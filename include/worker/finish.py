@@ -56,7 +56,7 @@ class FinishWork:
             if plan.container == "hls":
                 package = workbench.media.package_hls(plan, parts, audio, thumbnails, out_dir, request.name, **arguments)
             else:
-                package = workbench.media.package_mp4(plan, parts, audio, out_dir, request.name, **arguments)
+                package = workbench.media.package_file(plan, parts, audio, out_dir, request.name, **arguments)
         with workbench.phase("verify"):
             salvaged = _salvaged(results)
             facts = workbench.media.verify_package(plan, package, out_dir, actual_frames=salvaged, **workbench.run_arguments())

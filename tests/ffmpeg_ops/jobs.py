@@ -45,7 +45,7 @@ class Encoded:
     def package(self, out_dir: Path, name: str = "clip") -> Packaged:
         """Package it, unverified."""
         if self.plan.container == "mp4":
-            made = package.package_mp4(self.plan, self.parts, self.audio, out_dir, name)
+            made = package.package_file(self.plan, self.parts, self.audio, out_dir, name)
         else:
             made = package.package_hls(self.plan, self.parts, self.audio, self.thumbnails, out_dir, name)
         return Packaged(self.plan, made, out_dir)

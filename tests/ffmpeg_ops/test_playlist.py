@@ -58,7 +58,7 @@ NAMES = [
 
 
 def variant(path: str = "low/clip.m3u8", *, has_audio: bool = True, rate: Fraction = Fraction(25)) -> Variant:
-    return Variant(path, BitRates(900_000, 500_000), 854, 480, rate, "avc1.64001F", has_audio)
+    return Variant(path, BitRates(900_000, 500_000), 854, 480, rate, "avc1.64001F", "mp4a.40.2" if has_audio else None)
 
 
 def audio(
