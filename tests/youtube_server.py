@@ -169,7 +169,7 @@ class Server:
         if length % GRAIN and last + 1 != session.total:
             return self._violation(400, f"{length} bytes are no multiple of {GRAIN}")
         # What breaks off in the middle keeps whole grains only.
-        keep = length if fault is None else fault.get("keep", length // 2) // GRAIN * GRAIN
+        keep = fault.get("keep", length // 2) // GRAIN * GRAIN if fault and fault["kind"] in ("short", "reset") else length
         taken = 0
         with session.path.open("r+b") as file:
             file.seek(first)
@@ -192,7 +192,6 @@ class Server:
             return web.Response()
         if fault and fault["kind"] == "lost":
             # Everything was taken, but the answer does not arrive.
-            session.offset = last + 1
             self._completed(session)
             if request.transport:
                 request.transport.abort()
