@@ -174,7 +174,10 @@ def _keep(services: Services, request: TaskRequest) -> None:
 
 def _check_place(field: str, url: MediaUrl, settings: Settings) -> None:
     """Raise :class:`ParameterError` for a bucket, a key or an address that no request may name."""
-    check_literal(url, settings)
+    try:
+        check_literal(url, settings)
+    except ParameterError as error:
+        raise ParameterError(f"{field}: {error.message}") from error
     if url.kind != "s3":
         return
     if not settings.allows_bucket(url.bucket):
