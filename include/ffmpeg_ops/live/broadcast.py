@@ -25,6 +25,9 @@ _READ_BYTES = 1 << 16
 _LOOK_SECONDS = 0.25
 # What the encoder still holds is asked for, when it is to end, for no longer than this.
 _FLUSH_SECONDS = 3.0
+# ffmpeg ends a connection that brings nothing, and is ended itself when it does not.
+_PATIENCE_SECONDS = 5.0
+_SILENT_SECONDS = 3.0
 # Sound of one run may end later than its pictures; the times of the next begin after both.
 _GAP_SECONDS = 0.25
 
@@ -42,13 +45,14 @@ class Source:
 class Broadcast:
     """One source, encoded once: a process of ffmpeg for every connection, all into one hub.
 
-    ``connected`` tells whether pictures come. ``check`` is called some times a second and ends the broadcast by raising.
+    ``check`` is called some times a second and ends the broadcast by raising.
     """
 
     def __init__(
         self, source: Source, encoding: Encoding, hub: Hub, *, flv: bool, check: Callable[[], None], settings: Settings
     ) -> None:
-        self.connected = False
+        self._connected = False
+        self._heard = 0.0
         self._source = source
         self._encoding = encoding
         self._hub = hub
@@ -57,6 +61,11 @@ class Broadcast:
         self._settings = settings
         self._backoff = Backoff(settings.live_reconnect_seconds)
         self._begins_at = hub.end
+
+    @property
+    def connected(self) -> bool:
+        """Whether pictures come."""
+        return self._connected and time.monotonic() - self._heard < _SILENT_SECONDS
 
     def run(self) -> None:
         """Return when the source has ended: a file at its end, a live one when it did not come back in time.
@@ -92,7 +101,7 @@ class Broadcast:
         except MediaError as error:
             return error
         finally:
-            self.connected = False
+            self._connected = False
             self._hub.flush()
         return None
 
@@ -105,12 +114,13 @@ class Broadcast:
             flv=self._flv,
             offset=self._hub.end + (_GAP_SECONDS if again else 0),
             seek=self._source.seek,
+            silence=self._settings.stall_seconds,
             pixels=self._settings.max_source_pixels,
             streams=self._settings.max_source_streams,
         )
 
     def _read(self, reading: Stream) -> None:
-        heard = time.monotonic()
+        self._heard = time.monotonic()
         while True:
             try:
                 self._check()
@@ -120,13 +130,10 @@ class Broadcast:
                 raise _Ended(error) from None
             data = reading.read(_READ_BYTES, _LOOK_SECONDS)
             if data:
-                heard = time.monotonic()
                 self._take(data)
             elif data is not None:
                 return
-            elif time.monotonic() - heard > self._settings.stall_seconds:
-                reading.interrupt()
-                self._drain(reading)
+            elif self._heard + self._settings.stall_seconds + _PATIENCE_SECONDS < time.monotonic():
                 raise InvalidInputData(f"It sent nothing for {self._settings.stall_seconds:g} seconds.")
 
     def _drain(self, reading: Stream) -> None:
@@ -145,8 +152,9 @@ class Broadcast:
     def _take(self, data: bytes) -> None:
         before = self._hub.pictures.total
         self._hub.push(data)
+        self._heard = time.monotonic()
         if self._hub.pictures.total > before:
-            self.connected = True
+            self._connected = True
             self._backoff.reset()
 
     def _pause(self, seconds: float) -> None:

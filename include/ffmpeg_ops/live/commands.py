@@ -18,8 +18,14 @@ __all__ = ["Opened", "ingest", "relay", "remux"]
 _ANALYSIS = ("-probesize", "10000000", "-analyzeduration", "5000000")
 # What the relays read is our own stream, whose parameters stand at every keyframe.
 _OWN_ANALYSIS = ("-probesize", "5000000", "-analyzeduration", "1000000", "-fpsprobesize", "0")
-# What live protocols carry. Containers that name other files are not among them.
-_LIVE_CONTAINERS = {"rtmp": "flv,live_flv", "rtmps": "flv,live_flv", "rtsp": "rtsp", "srt": "mpegts", "udp": "mpegts"}
+# What live protocols carry: nothing that names other files. Times of `live_flv` may begin anew: a publisher was away.
+_LIVE_CONTAINERS = {"rtmp": "live_flv", "rtmps": "live_flv", "rtsp": "rtsp", "srt": "mpegts", "udp": "mpegts"}
+# Microseconds of silence after which a source has ended; RTMP waits for as long once more.
+_SILENCE = {
+    "rtmp": ("-rw_timeout", 500_000),
+    "rtmps": ("-rw_timeout", 500_000),
+    **dict.fromkeys(("rtsp", "srt", "udp"), ("-timeout", 1_000_000)),
+}
 _MUXERS = {
     "rtmp": ("-f", "flv", "-flvflags", "no_duration_filesize"),
     "rtmps": ("-f", "flv", "-flvflags", "no_duration_filesize"),
@@ -51,18 +57,18 @@ class Opened:
 
 
 def ingest(
-    source: Opened, encoding: Encoding, *, flv: bool, offset: float, seek: float = 0.0, pixels: int, streams: int
+    source: Opened, encoding: Encoding, *, flv: bool, offset: float, seek: float, silence: float, pixels: int, streams: int
 ) -> Command:
     """Return the command that encodes ``source`` into a transport stream on standard output, with times from ``offset`` (s).
 
-    ``flv``: a target gets it as FLV, which takes less than others. A file is read from ``seek`` (s) on. Larger pictures and more
-    streams than told are refused.
+    ``flv``: a target gets it as FLV, which takes less than others. A file is read from ``seek`` (s) on, a live source ends after
+    ``silence`` (s). Larger pictures and more streams than told are refused.
     """
     limits = ("-max_pixels", str(pixels), "-max_streams", str(streams))
     return Command(
         (
             "ffmpeg",
-            *_opened(source, seek),
+            *_opened(source, seek, silence),
             *limits,
             *_ANALYSIS,
             *("-i", source.url),
@@ -102,11 +108,16 @@ def remux(container: str, path: Path) -> Command:
     return Command(argv, outputs={"recording": path})
 
 
-def _opened(source: Opened, seek: float) -> tuple[str, ...]:
+def _opened(source: Opened, seek: float, silence: float) -> tuple[str, ...]:
     if source.is_file:
         return (*input_options("source"), "-re", *(("-ss", f"{seek:.6f}") if seek else ()))
-    whitelist = ("-protocol_whitelist", source.protocols, "-format_whitelist", _LIVE_CONTAINERS[source.scheme])
-    return (*whitelist, *source.options)
+    container = _LIVE_CONTAINERS[source.scheme]
+    option, microseconds = _SILENCE[source.scheme]
+    return (
+        *("-protocol_whitelist", source.protocols, "-format_whitelist", container, "-f", container),
+        *(option, str(round(silence * microseconds))),
+        *source.options,
+    )
 
 
 def _video(encoding: Encoding) -> tuple[str, ...]:
