@@ -20,7 +20,7 @@ from include.media_api.gateway import Run
 from include.media_api.services import Services
 from include.media_api.task_errors import Refusal
 from include.media_api.task_models import NewTask
-from include.media_api.task_status import dag_of, job_of, settled
+from include.media_api.task_status import dag_of, is_cancelled, job_of, settled
 from include.media_store.tables import Tables
 from include.net.guard import check_literal
 from include.net.urls import MediaUrl, parse_source, parse_target
@@ -140,6 +140,8 @@ async def _first_usable(
 
 def _is_worth_joining(services: Services, wanted: WantedTask, request: TaskRequest, run: Run) -> bool:
     job = job_of(services, request)
+    if is_cancelled(job, run):
+        return False
     outcome = settled(job, run)
     if outcome is None and not run.is_finished:
         return True

@@ -25,7 +25,7 @@ from include.worker.job import Job
 from include.worker.models import Outcome
 from include.worker.task_request import TaskReference, TaskRequest
 
-__all__ = ["KnownTask", "dag_of", "job_of", "load", "load_all", "note_cancelled", "settled", "statuses"]
+__all__ = ["KnownTask", "dag_of", "is_cancelled", "job_of", "load", "load_all", "note_cancelled", "settled", "statuses"]
 
 FILES_DAG = "transcode"
 LIVE_DAG = "live"
@@ -134,8 +134,7 @@ def _read(services: Services, client: str, task_id: str) -> TaskRequest | None:
 def _facts(services: Services, known: KnownTask) -> _Facts:
     job, run = job_of(services, known.request), known.run
     outcome = settled(job, run) if run else job.read_outcome()
-    has_failed = outcome.state == "failed" if outcome else run is not None and run.state == "failed"
-    facts = _Facts(outcome=outcome, is_cancelled=has_failed and _was_cancelled(job, run))
+    facts = _Facts(outcome=outcome, is_cancelled=is_cancelled(job, run))
     if known.is_live:
         is_over = outcome is not None or run is None or run.is_finished
         result = job.read_result(LIVE_UNIT) if is_over else None
@@ -147,8 +146,8 @@ def _facts(services: Services, known: KnownTask) -> _Facts:
     return facts
 
 
-def _was_cancelled(job: Job, run: Run | None) -> bool:
-    """Tell whether a client has stopped the job, and nobody has started it again since."""
+def is_cancelled(job: Job, run: Run | None) -> bool:
+    """Tell whether the client has stopped the task, and nobody has started it again in Airflow since."""
     try:
         note = json.loads(job.store.get_bytes(job.bucket, job.cancelled_key))
         at = datetime.fromisoformat(note["at"])
@@ -176,24 +175,25 @@ def _status(known: KnownTask, facts: _Facts, tasks: Sequence[TaskState]) -> Task
         progress=progress,
         create_time=request.created_at,
         start_time=_second(run.start_date if run else None),
+        # A live task that was stopped ends a little later.
         end_time=_second(ended) if state.is_over else None,
         error=error,
     )
 
 
 def _state(run: Run | None, facts: _Facts, tasks: Sequence[TaskState]) -> tuple[TaskStatusName, TaskError | None]:
-    outcome = facts.outcome
-    if outcome is not None:
-        if outcome.state == "done":
-            return TaskStatusName.SUCCESS, None
-        if facts.is_cancelled or (outcome.error or {}).get("code") == Cancelled.code:
-            return TaskStatusName.CANCELLED, None
-        return TaskStatusName.FAILED, task_error(outcome.error)
-    if run is not None and run.state in _OF_RUNS:
-        return _OF_RUNS[run.state], None
-    if run is not None and (facts.is_cancelled or _was_stopped(tasks)):
+    # From the moment on that it was stopped, also where it takes a while to end, or has just been done.
+    if facts.is_cancelled:
         return TaskStatusName.CANCELLED, None
-    return TaskStatusName.FAILED, task_error(None)
+    outcome = facts.outcome
+    if outcome is None and run is not None and run.state in _OF_RUNS:
+        return _OF_RUNS[run.state], None
+    if outcome is not None and outcome.state == "done":
+        return TaskStatusName.SUCCESS, None
+    error = outcome.error if outcome else None
+    if (error or {}).get("code") == Cancelled.code or (run is not None and outcome is None and _was_stopped(tasks)):
+        return TaskStatusName.CANCELLED, None
+    return TaskStatusName.FAILED, task_error(error)
 
 
 _OF_RUNS = {"queued": TaskStatusName.PENDING, "running": TaskStatusName.RUNNING, "success": TaskStatusName.SUCCESS}

@@ -71,5 +71,7 @@ async def stop(client: SignedClient, services: ServicesDependency, task_id: str)
     if task.task_status.is_over:
         return task
     await run_sync(task_status.note_cancelled, services, known.request)
-    await services.gateway.stop(task_status.dag_of(known.request), known.request.reference.run_id)
+    # A live unit looks for the note, closes its recordings and ends; Airflow would give it seconds.
+    if not known.is_live or task.task_status is TaskStatusName.PENDING:
+        await services.gateway.stop(task_status.dag_of(known.request), known.request.reference.run_id)
     return await show(client, services, task_id)
