@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from include.settings import Settings
 
 __all__ = ["Downloaded", "Origin", "async_http_client", "download", "http_client", "look_at"]
 
-# Pauses between attempts; one that brought this many bytes does not count.
+# Seconds between attempts; one that brought this many bytes does not count.
 PAUSES = (1.0, 3.0, 9.0)
 WORTHWHILE = 2**20
 
@@ -48,10 +48,17 @@ def _timeouts(settings: Settings) -> dict[str, Any]:
     return {"timeout": httpx.Timeout(settings.stall_seconds, connect=settings.connect_seconds)}
 
 
-def look_at(url: MediaUrl, *, settings: Settings, check: Callable[[], None], lookup: Lookup = look_up) -> Origin:
+def look_at(
+    url: MediaUrl,
+    *,
+    settings: Settings,
+    check: Callable[[], None],
+    lookup: Lookup = look_up,
+    pauses: Sequence[float] = PAUSES,
+) -> Origin:
     """Return what the server says of the file, without fetching it; raises what :func:`download` raises."""
     with http_client(settings, lookup=lookup) as client:
-        return _attempts(Transfer(client, url, settings).look, lambda: 0, check)
+        return _attempts(Transfer(client, url, settings).look, lambda: 0, check, pauses)
 
 
 def download(
@@ -62,20 +69,23 @@ def download(
     check: Callable[[], None],
     on_bytes: Callable[[int], None],
     lookup: Lookup = look_up,
+    pauses: Sequence[float] = PAUSES,
 ) -> Downloaded:
     """Fetch the file at ``url`` to ``path``, in one request where the server keeps on sending, resumed where it does not.
 
-    ``check`` is called often, and ends the download by raising; ``on_bytes`` is told how many bytes have come.
-    Redirects are followed, each checked as the first address was. Raises :class:`InvalidInputData` for what cannot be reached or
-    does not come to its end, :class:`InputNotSupported` for what is compressed or redirects to another protocol, and
-    :class:`LimitExceeded` beyond ``MEDIA_MAX_SOURCE_BYTES``.
+    ``check`` is called often, and ends the download by raising; ``on_bytes`` is told how many bytes have come, less what has to come
+    again; ``pauses`` (s) are between attempts. Redirects are followed, each checked as the first address was. Raises
+    :class:`InvalidInputData` for what cannot be reached or does not come to its end, :class:`InputNotSupported` for what is
+    compressed or redirects to another protocol, and :class:`LimitExceeded` beyond ``MEDIA_MAX_SOURCE_BYTES``.
     """
     with http_client(settings, lookup=lookup) as client, path.open("wb") as file:
         transfer = Transfer(client, url, settings)
-        return _attempts(lambda: transfer.fetch(file, check, on_bytes), file.tell, check)
+        return _attempts(lambda: transfer.fetch(file, check, on_bytes), file.tell, check, pauses)
 
 
-def _attempts(attempt: Callable[[], Answer], progress: Callable[[], int], check: Callable[[], None]) -> Answer:
+def _attempts(
+    attempt: Callable[[], Answer], progress: Callable[[], int], check: Callable[[], None], pauses: Sequence[float]
+) -> Answer:
     failures = 0
     while True:
         before = progress()
@@ -83,9 +93,9 @@ def _attempts(attempt: Callable[[], Answer], progress: Callable[[], int], check:
             return attempt()
         except Lost as lost:
             failures = 1 if progress() - before >= WORTHWHILE else failures + 1
-            if failures > len(PAUSES):
+            if failures > len(pauses):
                 raise InvalidInputData(f"{lost} Check the address and try again.") from lost
-        until = time.monotonic() + PAUSES[failures - 1]
+        until = time.monotonic() + pauses[failures - 1]
         while time.monotonic() < until:
             check()
             time.sleep(0.1)

@@ -1,7 +1,7 @@
 """What ffmpeg may open of a live address: by its checked number, never by its name, and with one protocol.
 
-ffmpeg looks names up itself, and verifies no certificate unless told so. So it gets the number and, beside it, what servers need of
-the name; where that is not enough, it connects to a :class:`Tunnel` of ours.
+ffmpeg looks names up itself, and verifies no certificate unless told so. So it gets the number and, beside it, what servers need
+of the name; where that is not enough, it connects to a :class:`Tunnel` of ours.
 """
 
 from __future__ import annotations
