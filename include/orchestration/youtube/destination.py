@@ -1,0 +1,58 @@
+"""The destination ``youtube`` of the upload that a run is of."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from airflow.sdk.definitions.context import Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from include.errors import StorageError
+from include.settings import get_settings
+from include.uploads.models import UploadReference
+
+if TYPE_CHECKING:
+    from include.uploads.models import Upload
+    from include.uploads.registry import Uploads
+
+__all__ = ["YouTubeDestination"]
+
+logger = logging.getLogger(__name__)
+
+
+class YouTubeDestination:
+    """What a task reads and tells of it."""
+
+    def __init__(self, context: Context, uploads: Uploads | None = None) -> None:
+        self.reference = UploadReference.model_validate(context["dag_run"].conf)
+        self._uploads = uploads or _uploads()
+
+    def upload(self) -> Upload:
+        """Return the upload as it is now; skips the task where it does not go to YouTube."""
+        upload = self._uploads.read(self.reference.atom_id, self.reference.upload_id)
+        if "youtube" not in upload.destinations:
+            raise AirflowSkipException("This upload does not go to YouTube.")
+        return upload
+
+    def complete(self, details: str) -> None:
+        """Tell that it is complete."""
+        self._uploads.set_destination(
+            self.reference.atom_id, self.reference.upload_id, "youtube", status="complete", progress=100.0, details=details
+        )  # fmt: skip
+
+    def fail(self, error: str) -> None:
+        """Tell why it has failed."""
+        try:
+            self._uploads.set_destination(
+                self.reference.atom_id, self.reference.upload_id, "youtube", status="failed", error=error
+            )  # fmt: skip
+        except StorageError as lost:  # the task fails with its own error, and the report tells it again
+            logger.warning("%s", lost.message)
+
+
+def _uploads() -> Uploads:
+    from include.media_store.uploads_table import DynamoUploadsTable  # noqa: PLC0415  brings boto3
+    from include.uploads.registry import Uploads  # noqa: PLC0415
+
+    return Uploads(DynamoUploadsTable(get_settings()))
