@@ -90,6 +90,11 @@ class Settings(BaseSettings):
     )
     max_targets: int = Field(10, gt=0, description="Most targets of one task.")
     live_seconds: int = Field(12 * 3600, gt=0, description="Deadline of a live task.")
+    live_slots: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        gt=0,
+        description="Live tasks at once: slots of the Airflow pool `media_live`; each takes an encoder's processor time.",
+    )
     live_reconnect_seconds: float = Field(
         60.0, ge=0, description="A live source that is lost is sought for this long, and a lost target too."
     )
@@ -307,6 +312,7 @@ class Settings(BaseSettings):
         return {
             "media_units": (self.pool_slots, "Media work units at once"),
             "media_batch": (self.batch_slots, "Jobs of AWS Batch at once"),
+            "media_live": (self.live_slots, "Live tasks at once"),
         }
 
     @property
@@ -333,7 +339,11 @@ def get_settings() -> Settings:
 def render_table() -> str:
     """Return ``docs/settings.md``'s table: variable, default, meaning."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
-    machine_dependent = {"cache_dir": "a folder under the system's temporary one", "unit_slots": "number of processors"}
+    machine_dependent = {
+        "cache_dir": "a folder under the system's temporary one",
+        "unit_slots": "number of processors",
+        "live_slots": "number of processors",
+    }
     for name, field in Settings.model_fields.items():
         default = machine_dependent.get(name)
         if default is None:

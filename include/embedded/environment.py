@@ -25,8 +25,8 @@ def search_path() -> str:
 
 
 def parallelism(settings: Settings) -> int:
-    """Return how many tasks run at once: the pool's units and two light ones. LocalExecutor forks that many at its start."""
-    return settings.pool_slots + 2
+    """Return how many tasks run at once: the pools' and two light ones. LocalExecutor forks that many at its start."""
+    return settings.pool_slots + settings.live_slots + 2
 
 
 def environment(stack: Stack, settings: Settings) -> dict[str, str]:

@@ -13,7 +13,7 @@ import select
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -58,6 +58,7 @@ _CONTAINERS = (
 )
 # What ffmpeg ends with after a polite signal, its outputs finished.
 _INTERRUPTED = 255
+_SECRET_OPTIONS = frozenset(("-passphrase", "-srt_streamid"))
 _STANDARD_OUTPUT = {"-", "pipe:1", "pipe:"}
 _READERS = {"source": (), "url": (), "concat": ("-f", "concat", "-safe", "0"), "hls": ("-f", "hls"), "image2": ("-f", "image2")}
 
@@ -329,8 +330,19 @@ def redacted(text: str) -> str:
 def _argv(command: Command, progress: bool, settings: Settings) -> list[str]:
     role = command.argv[0]
     argv = [_program(role, settings), *_global_options(role, progress), *command.argv[1:]]
-    logger.info("%s", redacted(shlex.join(argv)))
+    logger.info("%s", _without(_secrets(command), redacted(shlex.join(argv))))
     return argv
+
+
+def _secrets(command: Command) -> set[str]:
+    """Return the values of options that hold one."""
+    return {value for option, value in zip(command.argv, command.argv[1:], strict=False) if option in _SECRET_OPTIONS}
+
+
+def _without(secrets: Iterable[str], text: str) -> str:
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(shlex.quote(secret), "...").replace(secret, "...")
+    return text
 
 
 def _completed(command: Command, child: Child, status: int, stdout: str) -> Completed:
@@ -339,7 +351,7 @@ def _completed(command: Command, child: Child, status: int, stdout: str) -> Comp
     if status != 0 or log.lost_output(child.log) or log.no_decoder(child.log):
         private = {arg.removeprefix("file:") for arg in command.argv if arg.startswith(("/", "file:/"))}
         error = log.failure(role, status, tuple(child.log), private)
-        raise type(error)(redacted(error.message))
+        raise type(error)(_without(_secrets(command), redacted(error.message)))
     return Completed(stdout, tuple(child.log), time.monotonic() - child.started, child.cpu_seconds, child.frames)
 
 

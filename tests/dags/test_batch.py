@@ -62,8 +62,8 @@ def test_dags_on_batch_parse_without_aws_and_offer_links() -> None:
 
 def test_pools_are_told_as_airflow_imports_them() -> None:
     command = [sys.executable, "-m", "include.orchestration.pools"]
-    environment = os.environ | {"MEDIA_UNIT_SLOTS": "4", "MEDIA_BATCH_SLOTS": "50"}
+    environment = os.environ | {"MEDIA_UNIT_SLOTS": "4", "MEDIA_BATCH_SLOTS": "50", "MEDIA_LIVE_SLOTS": "3"}
     told = json.loads(subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout)
     assert {name: (pool["slots"], pool["include_deferred"]) for name, pool in told.items()} == {
-        "media_units": (5, True), "media_batch": (50, True),
+        "media_units": (5, True), "media_batch": (50, True), "media_live": (3, True),
     }  # fmt: skip

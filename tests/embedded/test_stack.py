@@ -71,14 +71,14 @@ def test_processes_of_the_stack_see_the_stack_and_nothing_of_the_callers_aws(
     monkeypatch.setenv("AWS_PROFILE", "production")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("HTTP_PROXY", "http://proxy:3128")
-    variables = environment(stack, settings(unit_slots=7))
+    variables = environment(stack, settings(unit_slots=7, live_slots=3))
     assert "AWS_PROFILE" not in variables
     assert "PYTHONDONTWRITEBYTECODE" not in variables
     assert variables["AWS_ENDPOINT_URL"] == "http://127.0.0.1:15000"
     assert "127.0.0.1" in variables["NO_PROXY"]
     assert variables["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
     assert variables["AIRFLOW__API__HOST"] == "127.0.0.1"
-    assert variables["AIRFLOW__CORE__PARALLELISM"] == str(parallelism(settings(unit_slots=7))) == "10"
+    assert variables["AIRFLOW__CORE__PARALLELISM"] == str(parallelism(settings(unit_slots=7, live_slots=3))) == "13"
 
 
 def test_jobs_of_batch_reach_the_loopback_and_each_has_room_in_the_triggerer(stack: Stack) -> None:

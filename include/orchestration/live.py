@@ -1,0 +1,69 @@
+"""The unit of a live run, made from the run's parameters, and when it is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.definitions.context import Context
+from airflow.sdk.definitions.retry_policy import RetryDecision
+from pydantic import ValidationError
+
+from include.errors import Cancelled, TimedOut
+from include.orchestration.override import job_for
+from include.orchestration.params import read
+from include.orchestration.retry import MediaRetryPolicy
+from include.orchestration.transcode import open_job
+from include.settings import Settings, get_settings
+from include.worker.task_request import TaskReference
+
+if TYPE_CHECKING:
+    from include.worker.job import Job
+
+__all__ = ["LiveRetryPolicy", "deadline", "job_of", "live_unit"]
+
+
+def live_unit(context: Context) -> str:
+    """Write the unit of a live task and return its URI; raises :class:`ParameterError` for wrong parameters."""
+    from include.worker import job as jobs  # noqa: PLC0415  brings boto3
+
+    reference = read(TaskReference, context)
+    job = open_job(reference)
+    unit = jobs.live_unit(reference)
+    job.write_unit(unit)
+    return job.unit_uri(unit.id)
+
+
+def job_of(parameters: Mapping[str, Any]) -> Job | None:
+    """Return the job that ``parameters`` name, even where others of them are wrong; ``None`` where they name none."""
+    known = {name: parameters[name] for name in ("bucket", "client", "task_id") if parameters.get(name)}
+    try:
+        reference = TaskReference.model_validate(known)
+    except ValidationError:
+        return None
+    return job_for(reference) if get_settings().allows_bucket(reference.bucket) else None
+
+
+def deadline(settings: Settings) -> timedelta:
+    """Return how long the task may take: the stream's own deadline, and the time to finish recordings."""
+    return timedelta(seconds=settings.live_seconds + settings.unit_timeout_seconds)
+
+
+class LiveRetryPolicy(MediaRetryPolicy):
+    """Another attempt goes on with the stream, except where its deadline has passed or a client has stopped it."""
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+    ) -> RetryDecision:
+        """See :meth:`RetryPolicy.evaluate`."""
+        if isinstance(exception, TimedOut):
+            return RetryDecision.fail(reason="the deadline counts from the first attempt")
+        if isinstance(exception, Cancelled) and context is not None and _is_stopped(context):
+            return RetryDecision.fail(reason="a client has stopped the task")
+        return super().evaluate(exception, try_number, max_tries, context)
+
+
+def _is_stopped(context: Context) -> bool:
+    job = job_of(dict(context["params"]) | (context["dag_run"].conf or {}))
+    return job is not None and job.store.head(job.bucket, job.cancelled_key) is not None
