@@ -10,11 +10,9 @@ from datetime import datetime, timezone
 
 from anyio.to_thread import run_sync
 
-from include.errors import OutputNotSupported, ParameterError
-from include.ffmpeg_ops.codecs import CODECS
-from include.ffmpeg_ops.compatibility import check_audio, check_video
-from include.ffmpeg_ops.encodings import Encoding, TaskProfile
-from include.ffmpeg_ops.sounds import FORMATS
+from include.errors import ParameterError
+from include.ffmpeg_ops.encodings import TaskProfile
+from include.ffmpeg_ops.live.check import check_live
 from include.media_api import callbacks, profiles
 from include.media_api.gateway import Run
 from include.media_api.services import Services
@@ -91,12 +89,13 @@ def check(body: NewTask, client: str, settings: Settings, tables: Tables) -> Wan
     callbacks.check(body.callback_url, client, settings)
     profile = profiles.find_profile(tables, client, body.profile_name or settings.task_profile)
     profiles.check(profile, settings)
-    try:
-        for target in targets:
-            _check_together(profile, target)
-    except (ParameterError, OutputNotSupported) as error:
-        raise Refusal(400, "ParameterError", error.message) from error
-    return WantedTask(client, source, targets, profile, body.callback_url)
+    wanted = WantedTask(client, source, targets, profile, body.callback_url)
+    if wanted.is_live:
+        try:
+            check_live(profile, source.scheme, [(target.scheme, target.key) for target in targets], settings)
+        except ParameterError as error:
+            raise Refusal(400, error.code, error.message) from error
+    return wanted
 
 
 async def start(services: Services, wanted: WantedTask) -> str:
@@ -186,20 +185,3 @@ def _check_place(field: str, url: MediaUrl, settings: Settings) -> None:
         raise ParameterError(f"{field}: {url.bucket!r} is no bucket that requests may name.")
     if settings.work_prefix and url.key.startswith(settings.work_prefix):
         raise ParameterError(f"{field}: {settings.work_prefix!r} is kept for work in progress.")
-
-
-def _check_together(profile: TaskProfile, target: MediaUrl) -> None:
-    """Raise where ``target``'s protocol does not carry what ``profile`` makes."""
-    if target.kind != "live":
-        return
-    if len(profile.encodings) > 1:
-        raise ParameterError(f"{target.redacted} takes one encoding; {profile.profile_name} is a ladder of several.")
-    container = "flv" if target.scheme in {"rtmp", "rtmps"} else "mpegts"
-    encoding: Encoding = profile.encodings[0]
-    try:
-        if encoding.format != "copy":
-            check_video(container, CODECS[encoding.format])
-        if encoding.audio_format != "copy":
-            check_audio(container, FORMATS[encoding.audio_format].codec)
-    except OutputNotSupported as error:
-        raise ParameterError(f"{target.redacted} and {profile.profile_name} do not go together: {error.message}") from error

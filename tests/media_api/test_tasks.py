@@ -21,7 +21,7 @@ from tests.media_api.signed import TASKS, Caller, run_id, task
 
 LIVE = {
     "source": "rtmp://live.example.com/app/secret-key",
-    "targets": ["srt://relay.example.com:9000", "s3://media/out/show.m3u8"],
+    "targets": ["udp://relay.example.com:9000", "s3://media/out/show.m3u8"],
 }
 
 
@@ -81,7 +81,7 @@ def test_what_is_no_number_is_no_version(demo: Caller, version: str) -> None:
 def test_the_run_knows_addresses_only_as_they_may_be_shown(
     demo: Caller, airflow: FakeAirflow, store: MemoryStore, settings: Settings
 ) -> None:
-    urls = ["srt://relay.example.com:9000?passphrase=verysecret1", "rtmp://live.example.com/app/secret-key"]
+    urls = ["udp://relay.example.com:9000?pkt_size=1316", "rtmp://live.example.com/app/secret-key"]
     task_id = created(demo, source="https://user:secret@files.example.com/talk.mp4?token=secret", targets=urls)
     ((_, run),) = airflow.dag_runs.items()
     assert "secret" not in json.dumps([dict(run.conf), airflow.notes[run.run_id]])
