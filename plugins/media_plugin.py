@@ -28,6 +28,10 @@ class _LazyApps:
 _apps = _LazyApps()
 
 
+async def _uploads(scope: Any, receive: Any, send: Any) -> None:
+    await _apps("uploads", scope, receive, send)
+
+
 async def _mounted(scope: Any, receive: Any, send: Any) -> None:
     await _apps("mounted", scope, receive, send)
 
@@ -58,6 +62,8 @@ def _make_apps() -> dict[str, Any]:
     from include.media_api.airflow_gateway import InProcessGateway  # noqa: PLC0415
     from include.media_api.app import create_app  # noqa: PLC0415
     from include.media_api.task_app import create_task_app  # noqa: PLC0415
+    from include.media_api.upload_service import make_upload_service  # noqa: PLC0415
+    from include.media_api.uploads_app import create_uploads_app  # noqa: PLC0415
     from include.media_store.objects import S3ObjectStore  # noqa: PLC0415
     from include.media_store.tables import DynamoTables  # noqa: PLC0415
     from include.settings import get_settings  # noqa: PLC0415
@@ -68,12 +74,16 @@ def _make_apps() -> dict[str, Any]:
     return {
         "mounted": create_app(settings, store, gateway),
         "tasks": create_task_app(settings, store, gateway, DynamoTables(settings)),
+        "uploads": create_uploads_app(make_upload_service(settings, store, gateway)),
     }
 
 
 class MediaPlugin(AirflowPlugin):
-    """Serves the contracts under `/prod`, and contract 3 under `/api/v<digits>`."""
+    """Serves the contracts under `/prod` and `/api2`, and contract 3 under `/api/v<digits>`."""
 
     name = "media"
-    fastapi_apps = [{"app": _mounted, "url_prefix": "/prod", "name": "media"}]  # noqa: RUF012
+    fastapi_apps = [  # noqa: RUF012
+        {"app": _mounted, "url_prefix": "/prod", "name": "media"},
+        {"app": _uploads, "url_prefix": "/api2", "name": "uploads"},
+    ]
     fastapi_root_middlewares = [{"middleware": _Paths, "args": [], "kwargs": {}, "name": "media, beside the mount"}]  # noqa: RUF012

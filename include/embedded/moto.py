@@ -23,7 +23,7 @@ def main() -> None:
     url = os.environ["AWS_ENDPOINT_URL"]
     address = urlsplit(url)
     settings = get_settings()
-    buckets = sorted({settings.bucket, *settings.buckets})
+    buckets = sorted({settings.bucket, *settings.buckets, settings.upload_bucket or settings.bucket})
     threading.Thread(target=_make, args=(url, buckets, bool(settings.batch_units)), daemon=True).start()
     from moto.server import main as serve  # noqa: PLC0415  takes a second, in which the thread above waits
 
@@ -33,8 +33,10 @@ def main() -> None:
 def _make(url: str, buckets: list[str], batch: bool) -> None:
     _make_buckets(url, buckets)
     from include.media_store.tables import make_tables  # noqa: PLC0415  takes a while, and nobody needs them before the buckets
+    from include.media_store.uploads_table import make_uploads_table  # noqa: PLC0415
 
     make_tables(get_settings())
+    make_uploads_table(get_settings())
     if batch:
         from include.embedded.batch import image_name, job_environment, make_resources  # noqa: PLC0415
 

@@ -15,7 +15,7 @@ from include.media_api.submit import RunStarter, Submitter
 from include.media_store.objects import ObjectStore
 from include.settings import Settings
 
-__all__ = ["create_app"]
+__all__ = ["add_documentation", "create_app"]
 
 
 def create_app(settings: Settings, store: ObjectStore, gateway: AirflowGateway) -> FastAPI:
@@ -38,11 +38,13 @@ def create_app(settings: Settings, store: ObjectStore, gateway: AirflowGateway) 
     app.add_middleware(CatchAllMiddleware)
     app.include_router(video_transcode.router)
     app.include_router(super_resolution.router)
-    _add_documentation(app)
+    add_documentation(app)
     return app
 
 
-def _add_documentation(app: FastAPI) -> None:
+def add_documentation(app: FastAPI) -> None:
+    """Serve the description of ``app`` and a page made from it, behind the key as all else."""
+
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi(request: Request) -> JSONResponse:
         return JSONResponse(app.openapi() | {"servers": [{"url": request.scope.get("root_path") or "/"}]})

@@ -43,10 +43,11 @@ def _services(request: Request) -> Services:
 ServicesDependency = Annotated[Services, Depends(_services)]
 
 
-def json_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
+def json_body(model: type[Model], *, default: bytes = b"") -> Callable[[Request], Awaitable[Model]]:
     """Return a dependency that reads the body as JSON, whatever its content type says (scripts often send none).
 
-    At most :data:`MAX_BODY_BYTES` are read. pydantic's own parser refuses deep nesting and broken UTF-8 as invalid JSON.
+    ``default`` is what an empty body stands for. At most :data:`MAX_BODY_BYTES` are read. pydantic's own parser refuses deep
+    nesting and broken UTF-8 as invalid JSON.
     """
 
     async def read(request: Request) -> Model:
@@ -56,14 +57,14 @@ def json_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
             if len(body) > MAX_BODY_BYTES:
                 raise HTTPException(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
         try:
-            return model.model_validate_json(bytes(body))
+            return model.model_validate_json(bytes(body) or default)
         except ValidationError as error:
             raise parameter_error(error) from error
 
     return read
 
 
-def body_documentation(model: type[BaseModel]) -> dict[str, Any]:
+def body_documentation(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """Return the ``openapi_extra`` of a route that reads its body with :func:`json_body`."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}

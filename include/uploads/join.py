@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -70,6 +71,7 @@ class Joiner:
         parts = self._parts(upload)
         try:
             if len(parts) == 1:
+                self._note_tags(upload, parts)
                 self._copies.copy(parts[0], self._bucket, key)
             else:
                 self._copy(upload, parts)
@@ -105,8 +107,13 @@ class Joiner:
                     self._tell("joining", len(parts) - len(waiting), len(parts))
             finally:
                 pool.shutdown(cancel_futures=True)
+        self._note_tags(upload, parts)
         if not self._copies.complete(self._bucket, key, multipart_id, {n + 1: copied[n + 1] for n in range(len(parts))}):
             logger.info("The copy %s was completed by another attempt, or thrown away", multipart_id)
+
+    def _note_tags(self, upload: Upload, parts: list[ObjectRef]) -> None:
+        """Keep which versions of the parts the file is made of, before there is a file: the relay sends no others."""
+        self._store.put_bytes(self._bucket, upload.reference.tags_key, json.dumps([part.etag for part in parts]).encode())
 
     def _resume(self, upload: Upload) -> tuple[str, dict[int, str]]:
         """Return the multipart copy that is noted and what it has, or a new one that is noted before it has anything."""

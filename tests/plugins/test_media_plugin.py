@@ -44,6 +44,10 @@ async def walk():
         for path in ("/prod", "/prod/"):
             await ask(f"anonymous POST {path}", "POST", path, json={"key": "a.mp4"})
             await ask(f"super-resolution {path}", "POST", path, headers=key, json={"key": "a.mp4", "scale": 3})
+        await ask("uploads", "GET", "/api2/openapi.json", headers=key)
+        for path in ("/openapi.json", "/docs", "/atom/a/uploads", "/atom/a/uploads/b", "/nothing"):
+            for method in ("GET", "POST", "DELETE"):
+                await ask(f"anonymous {method} /api2{path}", method, f"/api2{path}", json={})
         await ask("no store", "POST", "/prod/videoTranscode", headers=key, json=json.loads(sys.argv[2]))
     mounts = [route.path for route in app.routes if type(route).__name__ == "Mount"]
     print(json.dumps({"answers": answers, "mounts": mounts}))
@@ -96,6 +100,13 @@ def test_airflow_mounts_the_app_under_prod(server: Any) -> None:
     status, document = server["answers"]["openapi"]
     assert status == 200
     assert "/videoTranscode" in document["paths"]
+
+
+def test_uploads_are_mounted_under_api2(server: Any) -> None:
+    assert "/api2" in server["mounts"]
+    status, document = server["answers"]["uploads"]
+    assert status == 200
+    assert "/atom/{atom_id}/uploads" in document["paths"]
 
 
 def test_every_path_under_the_mount_wants_a_key(server: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import threading
 from collections.abc import Callable
@@ -100,6 +101,8 @@ def test_the_joined_file_has_the_bytes_of_the_parts_in_their_order(uploads: Uplo
     assert hashlib.sha256(store.get_bytes(bucket, one.reference.full_key)).hexdigest() == SHA256
     joined = uploads.read(one.atom_id, one.id).joined
     assert (joined.done, joined.etag) == (True, full.etag)
+    tags = json.loads(store.get_bytes(bucket, one.reference.tags_key))
+    assert tags == [ref.etag for ref in (store.head(bucket, part.key) for part in one.parts) if ref]
 
 
 def test_a_file_of_one_part_is_joined_too(uploads: Uploads, store: S3ObjectStore, bucket: str) -> None:

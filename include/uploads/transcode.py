@@ -1,0 +1,26 @@
+"""What becomes of an upload's file: an HLS ladder beside it."""
+
+from __future__ import annotations
+
+import re
+
+from include.uploads.models import Upload
+from include.worker.requests import TranscodeRequest
+
+__all__ = ["transcode_request"]
+
+_NAME_CHARACTERS = 80
+
+
+def transcode_request(upload: Upload, bucket: str) -> TranscodeRequest:
+    """Return the transcode of the joined file in ``bucket``, named after the file that was uploaded."""
+    stem = upload.filename.rpartition("/")[2].rpartition(".")[0] or upload.filename
+    name = re.sub(r"[^\w-]+", "_", stem).strip("_")[:_NAME_CHARACTERS]
+    return TranscodeRequest(
+        bucket=bucket,
+        source_key=upload.reference.full_key,
+        folder=upload.reference.prefix,
+        name=name or "video",
+        container="hls",
+        client=upload.client,
+    )
