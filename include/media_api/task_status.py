@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
+from math import isfinite
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -222,7 +223,7 @@ def _targets(urls: Sequence[str], told: Sequence[Any]) -> tuple[TargetStatus, ..
 
 
 def _whole(value: object) -> int | None:
-    return max(0, int(value)) if isinstance(value, (int, float)) else None
+    return max(0, int(value)) if isinstance(value, (int, float)) and isfinite(value) else None
 
 
 def _second(time: datetime | None) -> datetime | None:

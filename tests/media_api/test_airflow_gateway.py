@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from include.errors import InternalError
+from include.errors import InternalError, ParameterError
 from include.media_api.airflow_gateway import InProcessGateway
-from include.media_api.gateway import Run, TaskState
+from include.media_api.gateway import Run, RunPage, TaskState
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -177,3 +177,37 @@ def test_an_airflow_that_does_not_answer_is_an_internal_error() -> None:
 
     with pytest.raises(InternalError, match="does not answer"):
         call(answer, lambda gateway: gateway.runs("t", ["r"]))
+
+
+def test_runs_of_any_dag_are_listed_newest_first() -> None:
+    rows = [row("task-ab-2") | {"dag_id": "live"}, row("task-ab-1")]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/api/v2/dags/~/dagRuns"
+        return httpx.Response(200, json={"dag_runs": rows, "next_cursor": "more"})
+
+    page, (asked,) = call(answer, lambda gateway: gateway.page("task-ab-", states={"running", "queued"}, limit=2))
+    assert [(run.dag_id, run.run_id) for run in page.runs] == [("live", "task-ab-2"), ("transcode", "task-ab-1")]
+    assert page.cursor == "more"
+    assert asked.url.params.multi_items() == [
+        ("run_id_prefix_pattern", "task-ab-"),
+        ("limit", "2"),
+        ("order_by", "-id"),
+        ("cursor", ""),
+        ("state", "queued"),
+        ("state", "running"),
+    ]
+
+
+def test_the_last_page_has_no_cursor_and_a_wrong_one_is_the_callers() -> None:
+    page, (asked,) = call(always(200, {"dag_runs": [], "next_cursor": None}), lambda gateway: gateway.page("t", cursor="abc"))
+    assert (page, asked.url.params["cursor"]) == (RunPage(()), "abc")
+    with pytest.raises(ParameterError, match="cursor"):
+        call(always(400, {}), lambda gateway: gateway.page("t", cursor="abc"))
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_run_is_stopped_by_failing_it(status: int) -> None:
+    _, (asked,) = call(always(status, {}), lambda gateway: gateway.stop("live", "task-ab-1"))
+    assert (asked.method, asked.url.path) == ("PATCH", "/api/v2/dags/live/dagRuns/task-ab-1")
+    assert json.loads(asked.content) == {"state": "failed"}
