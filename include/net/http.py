@@ -73,8 +73,8 @@ def download(
 ) -> Downloaded:
     """Fetch the file at ``url`` to ``path``, in one request where the server keeps on sending, resumed where it does not.
 
-    ``check`` is called often, and ends the download by raising; ``on_bytes`` is told how many bytes have come, less what has to come
-    again; ``pauses`` (s) are between attempts. Redirects are followed, each checked as the first address was. Raises
+    ``check`` is called often, and ends the download by raising; ``on_bytes`` is told how many bytes have come, less what must
+    come again; ``pauses`` (s) are between attempts. Redirects are followed, each checked as the first address was. Raises
     :class:`InvalidInputData` for what cannot be reached or does not come to its end, :class:`InputNotSupported` for what is
     compressed or redirects to another protocol, and :class:`LimitExceeded` beyond ``MEDIA_MAX_SOURCE_BYTES``.
     """

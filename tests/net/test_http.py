@@ -52,7 +52,11 @@ def cut(*, etag: str | None = '"1"', after: int = len(BODY) // 2) -> Answer:
 def in_turn(*answers: Answer) -> Answer:
     """Answer each request in another way."""
     left = iter(answers)
-    return lambda exchange: next(left)(exchange)
+
+    def answer(exchange: Exchange) -> None:
+        next(left)(exchange)
+
+    return answer
 
 
 # -- one request is enough
