@@ -15,9 +15,11 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from include.errors import InternalError
 from include.media_api.app import create_app
+from include.media_api.signing import REFUSAL
 from include.settings import Settings
 from tests.media_api.conftest import KEYS, body
 from tests.media_api.fakes import FakeAirflow, MemoryStore
+from tests.media_api.signed import Caller
 
 FORBIDDEN = {"message": "Forbidden"}
 SUBMIT = "/prod/videoTranscode"
@@ -48,6 +50,29 @@ def test_no_route_of_the_app_answers_without_a_key(app: FastAPI, anonymous: Test
         answer = anonymous.request(method, f"/prod{path}")
         assert answer.status_code == 403, (method, path)
         assert method == "HEAD" or answer.json() == FORBIDDEN
+
+
+def test_no_route_of_contract_3_answers_without_a_signature(task_app: FastAPI, unsigned: TestClient) -> None:
+    routes = list(routes_of(list(task_app.routes)))
+    expected = {("POST", ""), ("GET", ""), ("GET", "/x"), ("DELETE", "/x"), ("GET", "/openapi.json")}
+    assert {(method, f"/api/vx/task/transcoding{rest}") for method, rest in expected} <= set(routes)
+    assert {("GET", "/api/vx/profiles"), ("POST", "/api/vx/profile")} <= set(routes)
+    assert {("GET", "/api/vx/profile/x"), ("DELETE", "/api/vx/profile/x")} <= set(routes)
+    for method, path in routes:
+        for headers in ({}, {"x-api-key": KEYS["ott"]}, {"authorization": "Bearer x"}):
+            answer = unsigned.request(method, path.replace("/vx/", "/v1/"), headers=headers)
+            assert answer.status_code == 401, (method, path)
+            assert method == "HEAD" or answer.json() == REFUSAL
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/profiles", "/api/v1/profiles/", "/api/v1/task/transcoding/x/y", "/docs", "/openapi.json", "/"]
+)
+def test_unknown_paths_and_methods_of_contract_3_answer_the_same_without_a_signature(
+    unsigned: TestClient, method: str, path: str
+) -> None:
+    assert unsigned.request(method, path).status_code == 401
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
@@ -116,6 +141,21 @@ def test_the_documentation_tells_of_the_contract_and_its_key(client: TestClient)
     assert all("description" in field for field in schema["properties"].values())
     assert "progress" in json.dumps(document["components"]["schemas"]["Video"])
     assert "/videoTranscode" in client.get("/prod/docs").text
+
+
+def test_the_description_of_contract_3_tells_of_its_signature(demo: Caller) -> None:
+    document = demo("GET", "/api/v7/task/transcoding/openapi.json").json()
+    headers = ["apiPublicKey", "apiNonce", "apiClientCode", "apiExecTime", "apiCheckSum"]
+    assert [list(alternative) for alternative in document["security"]] == [headers, [*headers, "apiSignature"]]
+    assert set(document["components"]["securitySchemes"]) == {*headers, "apiSignature"}
+    text = json.dumps(document)
+    assert set(re.findall(r"#/components/schemas/(\w+)", text)) <= set(document["components"]["schemas"])
+    for name, schema in document["components"]["schemas"].items():
+        for field, about in schema.get("properties", {}).items():
+            assert "description" in about or "$ref" in about or "items" in about, (name, field)
+    statuses = [set(operation["responses"]) for path in document["paths"].values() for operation in path.values()]
+    assert all({"200", "401", "500", "503"} <= answers for answers in statuses)
+    assert not any("422" in answers for answers in statuses)
 
 
 # -- errors

@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from moto import mock_aws
 
 from include.compose import templates
@@ -107,8 +108,9 @@ def test_the_tables_that_the_templates_make_are_these(dynamodb: Any) -> None:
 def test_a_table_that_is_missing_or_does_not_answer_is_an_error_of_ours(dynamodb: Any) -> None:
     missing = DynamoTables(SETTINGS, client=dynamodb)
     closed = boto3.client(
-        "dynamodb", region_name="us-east-1", endpoint_url="http://127.0.0.1:9", aws_access_key_id="a", aws_secret_access_key="b"
-    )
+        "dynamodb", region_name="us-east-1", endpoint_url="http://127.0.0.1:9", aws_access_key_id="a", aws_secret_access_key="b",
+        config=Config(retries={"total_max_attempts": 1}),
+    )  # fmt: skip
     for tables in (missing, DynamoTables(SETTINGS, client=closed)):
         with pytest.raises(StorageError) as raised:
             tables.claim_nonce("k", "1", soon())

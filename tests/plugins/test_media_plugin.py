@@ -48,6 +48,14 @@ async def walk():
         for path in ("/openapi.json", "/docs", "/atom/a/uploads", "/atom/a/uploads/b", "/nothing"):
             for method in ("GET", "POST", "DELETE"):
                 await ask(f"anonymous {method} /api2{path}", method, f"/api2{path}", json={})
+        for version in ("1", "2", "33"):
+            tasks = ("task/transcoding", "task/transcoding/7", "task/transcoding/openapi.json")
+            for path in (*tasks, "profiles", "profile", "profile/x"):
+                for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+                    await ask(f"unsigned {method} v{version} {path}", method, f"/api/v{version}/{path}", headers=key, json={})
+        for path in ("version", "dags", "profilesx", "task", "task/transcodings", "monitor/health", "profilers/x"):
+            await ask(f"airflow {path}", "GET", f"/api/v2/{path}")
+        await ask("encoded", "GET", "/api/v1/task%2Ftranscoding")
         await ask("no store", "POST", "/prod/videoTranscode", headers=key, json=json.loads(sys.argv[2]))
     mounts = [route.path for route in app.routes if type(route).__name__ == "Mount"]
     print(json.dumps({"answers": answers, "mounts": mounts}))
@@ -64,6 +72,7 @@ def python(script: str, *arguments: str, home: Path) -> Any:
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
         "MEDIA_API_KEYS": f"ott:{KEY}",
+        "MEDIA_SIGNING_KEYS": f"ott:public:{KEY}",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -113,6 +122,18 @@ def test_every_path_under_the_mount_wants_a_key(server: Any) -> None:
     checked = {name: answer for name, answer in server["answers"].items() if name.startswith(("anonymous", "bearer"))}
     assert len(checked) >= 100
     assert {name: answer for name, answer in checked.items() if answer != [403, {"message": "Forbidden"}]} == {}
+
+
+def test_contract_3_is_beside_airflows_own_api(server: Any) -> None:
+    unsigned = {name: answer for name, answer in server["answers"].items() if name.startswith(("unsigned", "encoded"))}
+    assert len(unsigned) == 3 * 6 * 6 + 1
+    assert {status for status, _ in unsigned.values()} == {401}
+    assert {document["code"] for _, document in unsigned.values()} == {"AuthFailed"}
+    airflow = {name.removeprefix("airflow "): answer for name, answer in server["answers"].items() if name.startswith("airflow")}
+    assert airflow.pop("version")[1]["version"]
+    assert airflow.pop("monitor/health")[0] == 200
+    assert airflow.pop("dags") == [401, {"detail": "Not authenticated"}]
+    assert {status for status, _ in airflow.values()} == {404}
 
 
 def test_errors_in_the_mounted_app_are_json_of_the_contract(server: Any) -> None:
