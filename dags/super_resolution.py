@@ -8,6 +8,7 @@ from airflow.sdk import DAG
 
 from include.orchestration import params, super_resolution
 from include.orchestration.defaults import dag_arguments, fan_out, single
+from include.orchestration.operators.webhook import webhooks
 from include.orchestration.operators.work_unit import WorkUnitOperator
 from include.orchestration.report import ReportOperator
 from include.settings import get_settings
@@ -19,7 +20,8 @@ DOC = """
 `split` probes the source and splits its video at keyframes by stream copy. `upscale` runs once per segment of that split. `merge`
 joins the segments, copies audio, subtitles, chapters and metadata from the source once, verifies every frame's time and every
 copied packet, and publishes `<folder>/<stem>_x<scale><ext>`. `report` always runs, writes `outcome.json`, fails when the run has
-failed and, where `ladder` is set, starts a run of `transcode` on the result.
+failed and, where `ladder` is set, starts a run of `transcode` on the result. `webhooks` tells the callbacks of the requests how
+the run goes and how it has ended; it is skipped where there are none.
 
 **To run it again** clear the failed tasks: segments that are done are recognised and not upscaled again.
 **By hand**: each task's log begins with the command that runs its unit outside Airflow.
@@ -55,3 +57,4 @@ with DAG(
         execution_timeout=timedelta(minutes=10),
     )
     split >> upscale >> merge >> report
+    webhooks(job_of="include.orchestration.super_resolution.job_of", work=[split, upscale, merge])

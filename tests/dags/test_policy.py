@@ -40,7 +40,8 @@ def test_every_dag_is_owned_tagged_explained_and_ready_to_run(bag: DagBag) -> No
         assert all(dag.params.get_param(name).description for name in dag.params), dag.dag_id
         for task in dag.tasks:
             assert task.owner == "reelflow", task.task_id
-            assert task.retries >= 2, task.task_id
+            # Attempts to tell a callback are the delivery's own.
+            assert task.retries >= 2 or task.task_type == "WebhookOperator", task.task_id
             assert task.retry_policy, task.task_id
             assert task.execution_timeout, task.task_id
 

@@ -1,0 +1,191 @@
+"""Tells callbacks of one run how it goes and how it has ended, from within Airflow's triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from itertools import islice
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
+
+from include.errors import MediaError
+from include.orchestration.webhook_delivery import Courier, Delivery
+from include.orchestration.webhook_events import Event, ending, kind_of_run, reached
+from include.settings import Settings, get_settings
+from include.worker.groups import grouped
+
+if TYPE_CHECKING:
+    from include.worker.callback import Callback
+    from include.worker.job import Job
+    from include.worker.models import Outcome
+
+__all__ = ["DELIVERIES_KEY", "WebhookTrigger"]
+
+logger = logging.getLogger(__name__)
+
+DELIVERIES_KEY = "deliveries"
+POLL_SECONDS = 2.0
+# Airflow ends on_kill after 30 s.
+LAST_WORDS_SECONDS = 12.0
+LAST_WORDS_ATTEMPTS = 4
+MOST_READ = 50
+_ENDED = {"success", "failed", "upstream_failed", "skipped", "removed"}
+
+
+class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped here
+    """Ends its task by itself: skipped where nobody wants to be told, failed where the end could not be delivered.
+
+    A run that a user or a client stops takes its task away before it ends; then the end is told from :meth:`on_kill`.
+
+    :param job_of: dotted name of what returns the job that a run's parameters name.
+    :param work: the run's tasks as :func:`~include.orchestration.webhook_events.reached` wants them.
+    :param report: the task that comes last, and after which ``outcome.json`` tells how the run has ended.
+    """
+
+    def __init__(self, *, job_of: str, work: Sequence[str], report: str) -> None:
+        super().__init__()
+        self.job_of, self.work, self.report = job_of, list(work), report
+        self.courier: Callable[[Settings, tuple[object, ...]], Courier] = Courier
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """See :meth:`BaseTrigger.serialize`."""
+        arguments = {"job_of": self.job_of, "work": self.work, "report": self.report}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """See :meth:`BaseTrigger.run`."""
+        job = await asyncio.to_thread(self._job)
+        if job is None or not await asyncio.to_thread(job.read_callbacks):
+            yield TaskSkippedEvent()
+            return
+        await self._follow(job)
+        deliveries = await self._tell_end(job, attempts=get_settings().webhook_attempts)
+        yield TaskSuccessEvent() if all(delivery.delivered for delivery in deliveries) else TaskFailedEvent()
+
+    async def on_kill(self) -> None:
+        """Tell that the run was stopped, unless only this task was marked or cleared."""
+        if await asyncio.to_thread(self._run_state) not in {"success", "failed"}:
+            return
+        job = await asyncio.to_thread(self._job)
+        if job is None:
+            return
+        await self._tell_end(job, attempts=LAST_WORDS_ATTEMPTS, seconds=LAST_WORDS_SECONDS)
+
+    # -- telling
+
+    async def _follow(self, job: Job) -> None:
+        """Tell progress until the report has ended."""
+        settings = get_settings()
+        told_at, last = time.monotonic(), None
+        while True:
+            states = await asyncio.to_thread(self._states, [self.report])
+            if states.get(self.report) in _ENDED:
+                return
+            if time.monotonic() - told_at >= settings.webhook_seconds:
+                told_at = time.monotonic()
+                progress = await self._progress(job)
+                if progress is not None and progress != last:
+                    last = progress
+                    await self._tell(job, self._event("progress", progress))
+            await asyncio.sleep(min(POLL_SECONDS, settings.webhook_seconds))
+
+    async def _tell_end(self, job: Job, *, attempts: int, seconds: float | None = None) -> list[Delivery]:
+        outcome, stopped = await asyncio.to_thread(self._outcome, job)
+        how, data = ending(outcome, stopped=stopped)
+        deliveries = await self._tell(job, self._event(how, data), attempts=attempts, seconds=seconds, last=how == "succeeded")
+        # Not with the event that ends the task: a task that a user has marked takes none any more.
+        await self._push(DELIVERIES_KEY, [delivery.document() for delivery in deliveries])
+        return deliveries
+
+    async def _tell(
+        self, job: Job, event: Event, *, attempts: int = 1, seconds: float | None = None, last: bool = False
+    ) -> list[Delivery]:
+        """Tell all who want to know; a callback that was told of a success (``last``), or is gone, has served."""
+        courier = self.courier(get_settings(), self._attempt())
+
+        async def one(callback: Callback) -> Delivery:
+            delivery = await courier.send(event, callback, attempts=attempts, seconds=seconds)
+            if (last and delivery.delivered) or delivery.gone:
+                await asyncio.to_thread(job.delete_callback, callback)
+            return delivery
+
+        callbacks = await asyncio.to_thread(job.read_callbacks)
+        return list(await asyncio.gather(*(one(callback) for callback in callbacks)))
+
+    def _event(self, what: str, data: Mapping[str, Any]) -> Event:
+        ti, conf = self.task_instance, self._conf()
+        kind = kind_of_run(ti.dag_id, conf)
+        return Event(f"{kind}.{what}", {"run_id": ti.run_id, **data}, datetime.now(timezone.utc).replace(microsecond=0))
+
+    # -- reading
+
+    async def _progress(self, job: Job) -> dict[str, Any] | None:
+        try:
+            return await asyncio.to_thread(self._reached, job)
+        except MediaError as error:
+            logger.info("Progress is not known: %s", error)
+            return None
+
+    def _reached(self, job: Job) -> dict[str, Any]:
+        plan = job.read_result(self.work[0]) if len(self.work) > 1 else None
+        units = grouped(plan.units, get_settings()) if plan else []
+        refs = islice(job.store.list(job.bucket, job.progress_prefix), MOST_READ)
+        told = dict(_told(job, ref.key) for ref in refs)
+        return reached(self.work, units, self._states(None), told)
+
+    def _outcome(self, job: Job) -> tuple[Outcome | None, bool]:
+        """Return what this attempt's report wrote, and whether the run was stopped."""
+        if self._states([self.report]).get(self.report) not in {"success", "failed"}:
+            # Who stops a run takes its report away.
+            return None, True
+        outcome, began = job.read_outcome(), self.task_instance.get_template_context()["dag_run"].start_date
+        if outcome is not None and began is not None and outcome.finished_at < began.replace(microsecond=0):
+            # That of an earlier attempt says nothing of this one.
+            outcome = None
+        return outcome, job.store.head(job.bucket, job.cancelled_key) is not None
+
+    def _states(self, tasks: list[str] | None) -> dict[str, str | None]:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415
+
+        ti = self.task_instance
+        found = RuntimeTaskInstance.get_task_states(dag_id=ti.dag_id, task_ids=tasks, run_ids=[ti.run_id])
+        return {task: state and str(state) for task, state in (found.get(ti.run_id) or {}).items()}
+
+    def _run_state(self) -> str:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415
+
+        return str(RuntimeTaskInstance.get_dagrun_state(self.task_instance.dag_id, self.task_instance.run_id))
+
+    def _job(self) -> Job | None:
+        found: Job | None = resolve_name(self.job_of)(self._conf())
+        return found
+
+    def _conf(self) -> dict[str, Any]:
+        context = self.task_instance.get_template_context()
+        return dict(context["params"]) | (context["dag_run"].conf or {})
+
+    def _attempt(self) -> tuple[object, ...]:
+        ti = self.task_instance
+        return ti.dag_id, ti.run_id, ti.try_number
+
+    async def _push(self, key: str, value: Any) -> None:
+        from airflow.sdk.bases.xcom import BaseXCom  # noqa: PLC0415
+
+        ti = self.task_instance
+        await BaseXCom.aset(key, value, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
+
+
+def _told(job: Job, key: str) -> tuple[str, dict[str, Any]]:
+    """Return the unit that tells its progress at ``key``, and what it tells."""
+    unit = key.removeprefix(job.progress_key("").removesuffix(".json")).removesuffix(".json")
+    try:
+        event = json.loads(job.store.get_bytes(job.bucket, key))
+    except (MediaError, ValueError):
+        event = None
+    return unit, event if isinstance(event, dict) else {}
