@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from include.ffmpeg_ops.encodings import Encoding, TaskProfile
@@ -39,6 +40,18 @@ def publisher(url: str, frames: int, *, muxer: str = "flv", options: Sequence[st
     argv = [ffmpeg(), "-nostdin", "-v", "error", *paced(numbers(frames)), *paced(tone(frames / 25))]
     argv += ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "25", "-bf", "0", "-pix_fmt", "yuv420p"]
     argv += ["-c:a", "aac", "-ac", "2", *options, "-f", muxer, url]
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def recorder(url: str, path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Keep what comes at an address that this listens on."""
+    argv = [ffmpeg(), "-nostdin", "-v", "error", "-i", url, "-c", "copy", "-y", str(path)]
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
     try:
         yield process

@@ -77,13 +77,11 @@ class Relay(Target):
 
     def _connect(self, first: Piece) -> Piece | None:
         """Send from a keyframe on; return the one that needs another connection, or ``None`` at the end."""
-        # FLV's head tells of the streams, once.
-        program = first.tables, first.sequence
         try:
             with self._opened() as target, self._feeding(commands.relay(target)) as feeding:
                 self.connections += 1
                 piece: Piece | None = first
-                while piece is not None and not (piece.key and (piece.tables, piece.sequence) != program):
+                while piece is not None and not _is_another(piece, first):
                     self._write(feeding, piece)
                     piece = self._next(feeding)
                 feeding.finish(self._settings.stall_seconds)
@@ -117,3 +115,9 @@ class Relay(Target):
             self._muxed = progress.frames
             self.state = "sending"
             self._backoff.reset()
+
+
+def _is_another(piece: Piece, first: Piece) -> bool:
+    """Tell whether streams or picture format have changed: the head of FLV tells of them, once."""
+    # A keyframe without parameters of its own goes by those before it.
+    return piece.key and (piece.tables != first.tables or piece.sequence not in (b"", first.sequence))

@@ -16,7 +16,7 @@ _SYNC = 0x47
 _WRAP = 1 << 33
 _PAT = 0
 # A sequence header of MPEG-2, or the sequence parameter set of H.264 or H.265, up to the next start code.
-_SEQUENCE = re.compile(rb"\x00\x00\x01(?:\xb3.{8}|(?:[\x07\x27\x47\x67]|\x42\x01).*?(?=\x00\x00[\x00\x01]|\Z))", re.DOTALL)
+_SEQUENCE = re.compile(rb"\x00\x00\x01(?:\xb3.{8}|(?:[\x07\x27\x47\x67]|\x42\x01).*?(?=\x00\x00[\x00\x01]))", re.DOTALL)
 # MPEG-1 and 2, MPEG-4, H.264, H.265 (ISO/IEC 13818-1, table 2-34).
 _VIDEO_TYPES = frozenset((0x01, 0x02, 0x10, 0x1B, 0x24))
 
