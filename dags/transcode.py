@@ -8,6 +8,7 @@ from airflow.sdk import DAG
 
 from include.orchestration import params, transcode
 from include.orchestration.defaults import dag_arguments, fan_out, single
+from include.orchestration.operators.webhook import webhooks
 from include.orchestration.operators.work_unit import WorkUnitOperator
 from include.orchestration.report import ReportOperator
 from include.settings import get_settings
@@ -18,7 +19,8 @@ DOC = """
 
 `plan` probes the source and cuts its timeline at frames. `encode` runs once per chunk, all renditions from one decode, and once
 for all audio (index 0). `finish` joins, verifies and publishes: the object that clients look for is written last. `report` always
-runs, writes `outcome.json` and fails when the run has failed.
+runs, writes `outcome.json` and fails when the run has failed. `webhooks` tells the callbacks of the requests how the run goes and
+how it has ended; it is skipped where there are none.
 
 **To run it again** clear the failed tasks: units that are done are recognised and not encoded again.
 **By hand**: each task's log begins with the command that runs its unit outside Airflow.
@@ -31,7 +33,8 @@ with DAG(
     "transcode",
     description="One video to an HLS ladder or an MP4",
     doc_md=DOC,
-    params=params.form(TranscodeRequest, exclude={"client"}),
+    # A transcoding task of contract 3 has a conf of its own, which names none of these.
+    params=params.form(TranscodeRequest, exclude={"client"}, optional={"source_key", "folder", "name"}),
     schedule=None,
     **dag_arguments(settings),
 ):
@@ -50,3 +53,4 @@ with DAG(
         execution_timeout=timedelta(minutes=10),
     )
     plan >> encode >> finish >> report
+    webhooks(job_of="include.orchestration.transcode.job_of", work=[plan, encode, finish])

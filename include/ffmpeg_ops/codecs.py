@@ -19,7 +19,15 @@ from typing import Any
 from include.errors import OutputNotSupported
 from include.ffmpeg_ops.encodings import Encoding
 
-__all__ = ["CODECS", "ENCODERS", "MPEG2_LONGEST_GOP", "MPEG2_RATES", "check_frame_rate", "gop_frames", "video_options"]
+__all__ = [
+    "CODECS",
+    "ENCODERS",
+    "MPEG2_LONGEST_GOP",
+    "check_frame_rate",
+    "check_size",
+    "gop_frames",
+    "video_options",
+]
 
 ENCODERS = {"h264": "libx264", "h265": "libx265", "mpeg2": "mpeg2video"}
 CODECS = {"h264": "h264", "h265": "hevc", "mpeg2": "mpeg2video"}
@@ -58,6 +66,13 @@ def check_frame_rate(encoding: Encoding, frame_rate: Fraction) -> None:
         raise OutputNotSupported(
             f"MPEG-2 has no frame rate of {frame_rate}; name one of {', '.join(map(str, MPEG2_RATES))} as framerate."
         )
+
+
+def check_size(encoding: Encoding, width: int, height: int) -> None:
+    """Raise :class:`OutputNotSupported` for a size that the format cannot tell."""
+    # ISO/IEC 13818-2, 6.3.3: the lower twelve bits are not zero.
+    if encoding.format == "mpeg2" and not (width % 4096 and height % 4096):
+        raise OutputNotSupported("MPEG-2 cannot tell a width or a height of 4096.")
 
 
 def video_options(

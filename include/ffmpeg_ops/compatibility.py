@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from include.errors import OutputNotSupported, ParameterError
-from include.ffmpeg_ops.codecs import CODECS, ENCODERS, MPEG2_LONGEST_GOP, check_frame_rate
+from include.ffmpeg_ops.codecs import CODECS, ENCODERS, MPEG2_LONGEST_GOP, check_frame_rate, check_size
 from include.ffmpeg_ops.encodings import Encoding, TaskProfile
 from include.ffmpeg_ops.sounds import FORMATS, check_sound
 
-__all__ = ["check_audio", "check_profile", "check_video", "container_of"]
+__all__ = ["check_audio", "check_profile", "check_targets", "check_video", "container_of"]
 
 # By ffprobe's names. HLS: what its players play (RFC 8216, 3.2; Apple's authoring specification).
 _VIDEO = {
@@ -20,7 +20,8 @@ _VIDEO = {
 }
 _AUDIO = {
     "flv": {"aac", "mp3"},
-    "mp4": {"aac", "mp3", "ac3", "mp2"},
+    # Not MPEG layer II: there an MP4 names all layers the same, and players take it for the third.
+    "mp4": {"aac", "mp3", "ac3"},
     "m3u8": {"aac", "mp3", "ac3"},
     "mpegts": {"aac", "mp3", "ac3", "mp2"},
 }
@@ -29,6 +30,8 @@ _COPIED_VIDEO = {"mp4": {"mpeg4", "av1", "vp9"}, "mpegts": {"mpeg4"}}
 _COPIED_AUDIO = {"mp4": {"eac3", "alac", "flac", "opus"}, "m3u8": {"eac3"}, "mpegts": {"eac3"}}
 # ffprobe's names of containers, of which the first known one counts.
 _CONTAINERS = {"mov": "mp4", "mp4": "mp4", "flv": "flv", "mpegts": "mpegts"}
+# Segments are named like it, with a number and a suffix, within a file system's usual 255 bytes.
+LONGEST_PLAYLIST_NAME = 245
 _OF_LADDER = ("format", "rc_mode", "framerate", "gop_size", "audio_format", "audio_bitrate", "audio_samplerate", "channels")
 
 
@@ -55,6 +58,20 @@ def check_profile(profile: TaskProfile, encoders: Collection[str]) -> None:
             raise ParameterError(f"The encodings of a ladder must have the same {different[0]}, so that players can change over.")
     if others and first.format == "copy":
         raise ParameterError("A ladder of copies would hold the same video several times.")
+
+
+def check_targets(profile: TaskProfile, keys: Sequence[str]) -> None:
+    """Raise :class:`ParameterError` where object keys and the profile cannot go together: playlists end with ``.m3u8``."""
+    if len(set(keys)) < len(keys):
+        raise ParameterError("targets: the same object is named twice.")
+    container = profile.encodings[0].container
+    for key in keys:
+        name = key.rpartition("/")[2]
+        if name.lower().endswith(".m3u8") != (container == "m3u8"):
+            wanted = "ends" if container == "m3u8" else "does not end"
+            raise ParameterError(f"target_url: the key of an output of the container {container} {wanted} with .m3u8.")
+        if container == "m3u8" and (name.lower() == ".m3u8" or len(name.encode()) > LONGEST_PLAYLIST_NAME):
+            raise ParameterError(f"target_url: a playlist's name has 1 to {LONGEST_PLAYLIST_NAME - 5} bytes before .m3u8.")
 
 
 def check_video(container: str, codec: str, *, copied: bool = False) -> None:
@@ -117,8 +134,7 @@ def _check_mpeg2(encoding: Encoding) -> None:
         check_frame_rate(encoding, encoding.framerate)
     if (encoding.gop_size or 0) > MPEG2_LONGEST_GOP:
         raise OutputNotSupported(f"MPEG-2 has at most {MPEG2_LONGEST_GOP} frames from keyframe to keyframe here.")
-    if 4096 in (encoding.width, encoding.height):
-        raise OutputNotSupported("MPEG-2 cannot tell a width or a height of 4096.")
+    check_size(encoding, encoding.width or 2, encoding.height or 2)
 
 
 def _check_encoder(format: str, encoder: str, encoders: Collection[str]) -> None:

@@ -6,20 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
-from typing import Literal
 
 from include.errors import OutputNotSupported
 from include.ffmpeg_ops import ladder
-from include.ffmpeg_ops.codecs import CODECS
+from include.ffmpeg_ops.codecs import CODECS, check_size
 from include.ffmpeg_ops.compatibility import check_audio, check_video
 from include.ffmpeg_ops.encodings import Encoding, TaskProfile
 from include.ffmpeg_ops.models import AudioStream, AudioTarget, DroppedStream, MediaInfo, TaskRung, VideoStream
 from include.ffmpeg_ops.sounds import choose_sound
 
 __all__ = ["Size", "size_for", "task_rungs", "task_sounds"]
-
-PlanContainer = Literal["hls", "mp4", "flv", "mpegts"]
-PLAN_CONTAINERS: dict[str, PlanContainer] = {"m3u8": "hls", "mp4": "mp4", "flv": "flv", "mpegts": "mpegts"}
 
 # A picture this much smaller than its frame came so from rounding; bars would be thinner than can be seen.
 _ROUNDING = 2
@@ -67,6 +63,7 @@ def task_rungs(profile: TaskProfile, info: MediaInfo, container: str, *, preset:
         else:
             check_video(container, CODECS[encoding.format])
             size = size_for(encoding, video.display_width, video.display_height)
+            check_size(encoding, size.width, size.height)
             rung = TaskRung(
                 name=_name(encoding, size, rungs),
                 width=size.width,

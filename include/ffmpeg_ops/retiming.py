@@ -1,14 +1,61 @@
-"""The timeline of a transcoding task that is made in one piece: at another frame rate, or copied. Pure."""
+"""The timeline of a transcoding task: in chunks, or in one piece where it is copied, or shown at another frame rate. Pure."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from math import floor
 
+from include.errors import OutputNotSupported
+from include.ffmpeg_ops.codecs import check_frame_rate, gop_frames
+from include.ffmpeg_ops.encodings import TaskProfile
 from include.ffmpeg_ops.models import Chunk, FrameIndex, MediaInfo, OutputTiming
 from include.ffmpeg_ops.timeline import cut
 
-__all__ = ["as_it_is", "frames_at", "resampled"]
+__all__ = ["as_it_is", "frames_at", "resampled", "task_timeline"]
+
+# A list of times goes to ffmpeg as one argument, of which Linux takes 128 KiB; a time has some ten digits and a comma.
+MOST_LISTED_KEYFRAMES = 9_000
+
+
+def task_timeline(
+    profile: TaskProfile,
+    index: FrameIndex,
+    info: MediaInfo,
+    *,
+    chunk_seconds: float,
+    max_chunks: int,
+    slots: int,
+    segment_seconds: int,
+) -> tuple[OutputTiming, tuple[Chunk, ...]]:
+    """Return timing and chunks of a task's outputs; the other arguments are :func:`include.ffmpeg_ops.timeline.cut`'s.
+
+    Raises :class:`OutputNotSupported` for a frame rate that the format does not have.
+    """
+    first, video = profile.encodings[0], info.video
+    if first.format == "copy":
+        return as_it_is(index, info)
+    rate = first.framerate or video.frame_rate
+    if first.format == "mpeg2" and first.framerate is None and not video.constant_frame_rate:
+        raise OutputNotSupported("The source's frame rate varies, which MPEG-2 cannot have; name a framerate in the profile.")
+    check_frame_rate(first, rate)
+    gop_seconds = gop_frames(first, rate) / rate
+    if first.framerate and not (video.constant_frame_rate and video.frame_rate == rate):
+        return resampled(index, info, rate, gop_seconds=gop_seconds, segment_seconds=segment_seconds)
+    # A constant rate, and one spread over the film, are kept by one encoder from end to end.
+    whole = any(encoding.rc_mode != "vbr" for encoding in profile.encodings)
+    timing, chunks = cut(
+        index,
+        info,
+        chunk_seconds=chunk_seconds,
+        max_chunks=1 if whole else max_chunks,
+        slots=slots,
+        gop_seconds=gop_seconds,
+        segment_seconds=segment_seconds,
+        thumbnail_seconds=None,
+    )
+    if not timing.constant and max(len(chunk.force_times) for chunk in chunks) > MOST_LISTED_KEYFRAMES:
+        raise OutputNotSupported("Keyframes lie too close together for a film of this length; name a framerate in the profile.")
+    return timing, chunks
 
 
 def frames_at(frame_rate: Fraction, duration: Fraction) -> int:

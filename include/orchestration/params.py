@@ -15,10 +15,15 @@ __all__ = ["form", "read"]
 Request = TypeVar("Request", bound=BaseModel)
 
 
-def form(model: type[BaseModel], *, exclude: Collection[str] = (), **defaults: Any) -> dict[str, Param]:
-    """Return the form of ``model``: one field each with its title, description, choices, bounds and default."""
+def form(
+    model: type[BaseModel], *, exclude: Collection[str] = (), optional: Collection[str] = (), **defaults: Any
+) -> dict[str, Param]:
+    """Return the form of ``model``: one field each with its title, description, choices, bounds and default.
+
+    Those that are ``optional`` may be left out of a run's conf, whatever the model says; :func:`read` still wants them.
+    """
     fields = model.model_json_schema()["properties"]
-    required = set(model.model_json_schema().get("required", ()))
+    required = set(model.model_json_schema().get("required", ())) - set(optional)
     return {
         name: _param(name, schema, defaults.get(name), name in required) for name, schema in fields.items() if name not in exclude
     }

@@ -151,8 +151,7 @@ def _show(uri: str) -> int:
         if result is None:
             print("no result yet")
             return EXIT_DONE
-        # The first and the last unit's fingerprints hold more than their documents, so they cannot be compared here.
-        good = unit.task.kind in {"plan", "finish", "split", "merge"} or result.fingerprint == unit.fingerprint
+        good = unit.is_of(result)
         there = job.outputs_exist(result.outputs)
         print(f"result: {result.status}{'' if good else ', of another version'}{'' if there else ', outputs are gone'}")
         print(result.model_dump_json(indent=2))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from include.errors import InternalError
 from include.ffmpeg_ops.models import VideoTask
-from include.media_store.slots import slot
 from include.worker.models import AudioUnitTask, UnitResult, VideoUnitTask, WorkUnit
 from include.worker.parts import upload_parts
 from include.worker.work import Made
@@ -62,23 +60,16 @@ class VideoWork(_EncodeWork):
         def on_restart(faults: Sequence[str]) -> None:
             restarted.extend(faults[:3])
 
-        def waiting() -> None:
-            workbench.check()
-            workbench.progress.update(0)
-
-        with ExitStack() as held:
-            # One task more runs than there are slots. It has started and fetched by the time that a slot is free.
-            with workbench.phase("wait"):
-                held.enter_context(slot(workbench.settings.cache_dir / "slots", workbench.settings.unit_slots, waiting))
-            with workbench.phase("encode", task.chunk.frames, "frames"):
-                files: dict[str, Path] = workbench.media.run_chunk(
-                    source,
-                    task,
-                    folder,
-                    on_progress=lambda progress: workbench.progress.update(progress.frames, progress.fps),
-                    on_restart=on_restart,
-                    **workbench.run_arguments(),
-                )
+        # One task more runs than there are slots. It has started and fetched by the time that a slot is free.
+        with workbench.slot("slots", workbench.settings.unit_slots), workbench.phase("encode", task.chunk.frames, "frames"):
+            files: dict[str, Path] = workbench.media.run_chunk(
+                source,
+                task,
+                folder,
+                on_progress=lambda progress: workbench.progress.update(progress.frames, progress.fps),
+                on_restart=on_restart,
+                **workbench.run_arguments(),
+            )
         with workbench.phase("verify"):
             workbench.media.verify_chunk(task, files, **workbench.run_arguments())
         frames = self._frames(task, files)

@@ -17,14 +17,17 @@ from include.media_store.scratch import private_folder, scratch_folder
 from include.settings import Settings
 from include.worker.encode import AudioWork, VideoWork
 from include.worker.finish import FinishWork
+from include.worker.finish_task import TaskFinishWork
 from include.worker.job import Job
 from include.worker.live import LiveWork
 from include.worker.media import MediaTools
 from include.worker.merge import MergeWork
-from include.worker.models import UnitResult, WorkUnit
+from include.worker.models import FinishTask, PlanTask, UnitResult, WorkUnit
 from include.worker.plan import PlanWork
+from include.worker.plan_task import TaskPlanWork
 from include.worker.progress import Progress
 from include.worker.split import SplitWork
+from include.worker.task_request import TaskReference
 from include.worker.upscale import UpscaleWork
 from include.worker.work import Work
 from include.worker.workbench import Workbench, now
@@ -36,11 +39,22 @@ __all__ = ["execute", "load_unit"]
 
 logger = logging.getLogger(__name__)
 
+
+def _plan(workbench: Workbench, unit: WorkUnit) -> Work:
+    assert isinstance(unit.task, PlanTask)  # noqa: S101 - chosen by this very type
+    return (TaskPlanWork if isinstance(unit.task.request, TaskReference) else PlanWork)(workbench, unit)
+
+
+def _finish(workbench: Workbench, unit: WorkUnit) -> Work:
+    assert isinstance(unit.task, FinishTask)  # noqa: S101 - chosen by this very type
+    return (TaskFinishWork if isinstance(unit.task.request, TaskReference) else FinishWork)(workbench, unit)
+
+
 _KINDS: dict[str, Callable[[Workbench, WorkUnit], Work]] = {
-    "plan": PlanWork,
+    "plan": _plan,
     "video": VideoWork,
     "audio": AudioWork,
-    "finish": FinishWork,
+    "finish": _finish,
     "split": SplitWork,
     "upscale": UpscaleWork,
     "merge": MergeWork,

@@ -43,12 +43,12 @@ AnyDocument = TypeVar("AnyDocument", bound=BaseModel)
 AnyRequest = TranscodeRequest | SuperResolutionRequest | TaskReference
 
 
-def plan_unit(request: TranscodeRequest) -> WorkUnit:
+def plan_unit(request: TranscodeRequest | TaskReference) -> WorkUnit:
     """Return the unit that a job starts with."""
     return WorkUnit(id="plan", job_id=request.job_id, bucket=request.bucket, task=PlanTask(request=request), label="plan")
 
 
-def finish_unit(request: TranscodeRequest, source: ObjectRef, units: tuple[str, ...]) -> WorkUnit:
+def finish_unit(request: TranscodeRequest | TaskReference, source: ObjectRef, units: tuple[str, ...]) -> WorkUnit:
     """Return the unit that a job ends with; the plan unit writes it to ``units/unit-finish.json``."""
     task = FinishTask(request=request, units=units)
     return WorkUnit(
@@ -271,9 +271,9 @@ class Job:
     def done_before(self, unit: WorkUnit) -> UnitResult | None:
         """Return the marker of a fanned-out unit where its files are there, or are no longer needed: the job is published.
 
-        The first and the last unit of a job read more than their documents to know, so the answer is ``None`` for those.
+        It is ``None`` for those that read more than their documents to know.
         """
-        if unit.task.kind in {"plan", "finish", "split", "merge"}:
+        if not unit.task.DECIDED_BY_DOCUMENT:
             return None
         return self.finished(unit) or self.published(unit, by="merge" if unit.task.kind == "upscale" else "finish")
 

@@ -13,7 +13,7 @@ from include.worker import __version__
 from include.worker.keep_log import keep_log
 from include.worker.models import CODE_VERSION, MergeTask, UnitResult, WorkUnit
 from include.worker.parts import check_source, done_results, fetch_outputs
-from include.worker.publish import publish
+from include.worker.publish import Destination, publish
 from include.worker.report import costs_of
 from include.worker.requests import split_key
 from include.worker.work import Made, in_parallel
@@ -59,7 +59,7 @@ class MergeWork:
         workbench.store.put_bytes(workbench.job.bucket, workbench.job.report_key, report.encode())
         check_source(workbench, self._source)
         kept = self._debug_files(files, log, out_dir) if request.task == "debug" else []
-        outputs = publish(workbench, out_dir, bucket=request.bucket, folder=folder, files=[*kept, entry], entry=entry)
+        outputs = publish(workbench, {"": Destination(request.bucket, folder, out_dir, (*kept, entry), entry)})
         fingerprints = {unit.id: unit.fingerprint for unit in self._units} | ({"split": split.fingerprint} if split else {})
         metrics = {
             "units": fingerprints,

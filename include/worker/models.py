@@ -51,12 +51,17 @@ class Task(Document):
     NOT_IDENTITY: ClassVar[dict[str, Any]] = {}
     """Fields, as pydantic's ``exclude`` has them, with other values of which the same comes out."""
 
+    DECIDED_BY_DOCUMENT: ClassVar[bool] = True
+    """Whether the unit's document says all that decides what comes out; the first and the last unit of a job read more."""
+
 
 class PlanTask(Task):
     """Probe the source, cut its timeline, write the plan and the unit documents."""
 
+    DECIDED_BY_DOCUMENT = False
+
     kind: Literal["plan"] = "plan"
-    request: TranscodeRequest
+    request: TranscodeRequest | TaskReference
 
 
 class VideoUnitTask(Task):
@@ -79,8 +84,10 @@ class AudioUnitTask(Task):
 class FinishTask(Task):
     """Assemble, verify and publish; reads ``plan.json`` and the results of ``units``."""
 
+    DECIDED_BY_DOCUMENT = False
+
     kind: Literal["finish"] = "finish"
-    request: TranscodeRequest
+    request: TranscodeRequest | TaskReference
     units: tuple[str, ...] = Field(description="ids of the video and audio units, in timeline order, audio first")
 
 
@@ -88,6 +95,8 @@ class SplitTask(Task):
     """Probe the source, split its video, write the manifest and the unit documents."""
 
     NOT_IDENTITY: ClassVar[dict[str, Any]] = {"request": {"client", "ladder"}}
+
+    DECIDED_BY_DOCUMENT = False
 
     kind: Literal["split"] = "split"
     request: SuperResolutionRequest
@@ -120,6 +129,8 @@ class MergeTask(Task):
     """Join the segments, copy the rest of the source, verify and publish; reads ``manifest.json`` and the units' results."""
 
     NOT_IDENTITY: ClassVar[dict[str, Any]] = {"request": {"client", "ladder", "env", "segment_time"}}
+
+    DECIDED_BY_DOCUMENT = False
 
     kind: Literal["merge"] = "merge"
     request: SuperResolutionRequest
@@ -166,6 +177,10 @@ class WorkUnit(Document):
         }
         text = json.dumps([CODE_VERSION, identity], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def is_of(self, result: UnitResult) -> bool:
+        """Tell whether ``result`` is this unit's as far as its document tells, and not another plan's unit's of the same name."""
+        return not self.task.DECIDED_BY_DOCUMENT or result.fingerprint == self.fingerprint
 
 
 class Output(Document):

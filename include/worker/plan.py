@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from fractions import Fraction
-from typing import Any
 
 from include.errors import ParameterError
-from include.ffmpeg_ops.models import AudioTask, Chunk, Plan, VideoTask
+from include.ffmpeg_ops.models import Plan
 from include.worker.job import finish_unit
-from include.worker.models import (
-    AudioUnitTask,
-    Output,
-    PlanTask,
-    UnitResult,
-    VideoUnitTask,
-    WorkUnit,
-)
-from include.worker.planning import clock, look_up, write_units
+from include.worker.models import Output, PlanTask, TranscodeRequest, UnitResult, WorkUnit
+from include.worker.planning import PLANNING_SETTINGS, encode_units, look_up, write_units
 from include.worker.work import Made
-from include.worker.workbench import Workbench, processors
+from include.worker.workbench import Workbench
 
 __all__ = ["PlanWork"]
 
 _PROFILES = {"hls": "hls_ladder", "mp4": "mp4_single"}
-# What these say is in the plan or its units, so another value is another plan.
-_PLANNING_SETTINGS = {
-    "chunk_seconds",
-    "damage_policy",
-    "hls_segment_type",
-    "max_units",
-    "quality",
-    "unit_slots",
-    "x264_preset",
-}
 
 
 class PlanWork:
@@ -42,9 +23,9 @@ class PlanWork:
 
     def __init__(self, workbench: Workbench, unit: WorkUnit) -> None:
         assert isinstance(unit.task, PlanTask)  # noqa: S101 - chosen by this very type
+        assert isinstance(unit.task.request, TranscodeRequest)  # noqa: S101 - tasks of contract 3 have a plan of their own
         self._workbench = workbench
-        self._request = unit.task.request
-        request = self._request
+        request = self._request = unit.task.request
         if request.folder.startswith(workbench.settings.work_prefix):
             raise ParameterError(
                 f"folder must not lie under {workbench.settings.work_prefix}, where Reelflow keeps its work files."
@@ -58,7 +39,7 @@ class PlanWork:
         decided_by = [
             self._unit.fingerprint,
             self._profile.model_dump(mode="json"),
-            workbench.settings.model_dump(mode="json", include=_PLANNING_SETTINGS),
+            workbench.settings.model_dump(mode="json", include=PLANNING_SETTINGS),
         ]
         self.fingerprint = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
 
@@ -122,48 +103,4 @@ class PlanWork:
                 thumbnail_seconds=thumbnail_seconds,
                 profile=profile.name,
             )
-        return plan, self._units(plan, damage_policy)
-
-    def _units(self, plan: Plan, damage_policy: Any) -> list[WorkUnit]:
-        common: dict[str, Any] = {"job_id": self._request.job_id, "bucket": self._request.bucket, "source": self._source}
-        units = []
-        if plan.audio:
-            units.append(
-                WorkUnit(
-                    id="audio",
-                    task=AudioUnitTask(audio=AudioTask(targets=plan.audio, damage_policy=damage_policy)),
-                    label=f"audio {len(plan.audio)} track{'s' * (len(plan.audio) > 1)}",
-                    # Next to nothing beside H.264; in the video's own currency, megapixels.
-                    weight=max(1e-3, 0.05 * float(plan.info.duration) * len(plan.audio)),
-                    **common,
-                )
-            )
-        settings = self._workbench.settings
-        threads = max(1, processors() // min(len(plan.chunks), settings.unit_slots))
-        megapixels = sum(rung.width * rung.height for rung in plan.rungs) / 1e6
-        start = Fraction(0)
-        for chunk in plan.chunks:
-            task = VideoTask(
-                stream=plan.info.video,
-                timing=plan.timing,
-                chunk=chunk,
-                rungs=plan.rungs,
-                threads=threads,
-                damage_policy=damage_policy,
-                measure_quality=settings.quality,
-            )
-            units.append(
-                WorkUnit(
-                    id=f"video-{chunk.index:05d}",
-                    task=VideoUnitTask(video=task),
-                    label=_label(chunk, len(plan.chunks), start),
-                    weight=max(1e-3, chunk.frames * megapixels / float(plan.timing.frame_rate)),
-                    **common,
-                )
-            )
-            start += chunk.duration
-        return units
-
-
-def _label(chunk: Chunk, chunks: int, start: Fraction) -> str:
-    return f"chunk {chunk.index + 1}/{chunks}  {clock(start)}–{clock(start + chunk.duration)}"
+        return plan, encode_units(workbench, request, self._source, plan, damage_policy)

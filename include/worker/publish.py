@@ -3,44 +3,68 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from include.errors import InternalError, StorageError
+from include.media_store.content_types import content_type_for
 from include.media_store.models import ObjectRef
 from include.worker.models import Output
 from include.worker.work import in_parallel
 from include.worker.workbench import Workbench
 
-__all__ = ["publish"]
+__all__ = ["Destination", "publish"]
 
 
-def publish(
-    workbench: Workbench, out_dir: Path, *, bucket: str, folder: str, files: Sequence[str], entry: str
-) -> tuple[Output, ...]:
-    """Upload ``files`` (relative to ``out_dir``) under the key ``folder``, the entry last, and return them in that order.
+@dataclass(frozen=True)
+class Destination:
+    """Where a package goes: its files lie in ``out_dir`` under the names that they get in ``folder``.
 
-    The entry's existence is the promise that everything it refers to is there. An older entry is deleted first: it would
+    The entry has the key ``entry_key`` where that is said.
+    """
+
+    bucket: str
+    folder: str
+    out_dir: Path
+    files: tuple[str, ...]
+    entry: str
+    entry_key: str = ""
+
+    def key_of(self, file: str) -> str:
+        """Return the object key of one of the files."""
+        return self.entry_key if self.entry_key and file == self.entry else f"{self.folder}{file}"
+
+
+def publish(workbench: Workbench, destinations: Mapping[str, Destination]) -> tuple[Output, ...]:
+    """Upload every destination's files, the entries last of all; return them, each by the destination's name and its own.
+
+    An entry's existence is the promise that everything it refers to is there. An older entry is deleted first: it would
     else refer, for a while, to a mixture of old files and new ones. Raises ``StorageError`` where what arrived is not what
     was sent; then there is no entry.
     """
-    if entry not in files:
-        raise InternalError(f"The package does not hold its own entry {entry}.")
-    others = [file for file in files if file != entry]
-    sizes = {file: (out_dir / file).stat().st_size for file in files}
+    for place in destinations.values():
+        if place.entry not in place.files:
+            raise InternalError(f"The package does not hold its own entry {place.entry}.")
+    others = [(name, file) for name, place in destinations.items() for file in place.files if file != place.entry]
+    size = sum((place.out_dir / file).stat().st_size for place in destinations.values() for file in place.files)
 
-    def upload(file: str) -> ObjectRef:
-        ref = workbench.store.upload(out_dir / file, bucket, f"{folder}{file}")
+    def upload(item: tuple[str, str]) -> ObjectRef:
+        place, file = destinations[item[0]], item[1]
+        ref = workbench.store.upload(place.out_dir / file, place.bucket, place.key_of(file), content_type_for(file))
         workbench.progress.advance(ref.size)
         return ref
 
-    with workbench.phase("upload", sum(sizes.values()), "bytes"):
-        workbench.store.delete(bucket, f"{folder}{entry}")
-        refs = in_parallel(upload, others, workbench.check)
-        _check_arrived(workbench, bucket, refs)
+    with workbench.phase("upload", size, "bytes"):
+        for place in destinations.values():
+            workbench.store.delete(place.bucket, place.key_of(place.entry))
+        refs = list(in_parallel(upload, others, workbench.check))
+        for bucket in {place.bucket for place in destinations.values()}:
+            _check_arrived(workbench, bucket, [ref for ref in refs if ref.bucket == bucket])
         workbench.check()
-        refs = [*refs, upload(entry)]
-    return tuple(Output(name=file, ref=ref) for file, ref in zip([*others, entry], refs, strict=True))
+        last = [(name, place.entry) for name, place in destinations.items()]
+        refs += [upload(item) for item in last]
+    return tuple(Output(name=f"{name}{file}", ref=ref) for (name, file), ref in zip([*others, *last], refs, strict=True))
 
 
 def _check_arrived(workbench: Workbench, bucket: str, refs: Sequence[ObjectRef]) -> None:

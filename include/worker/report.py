@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from include.ffmpeg_ops.models import Plan
 from include.media_store.models import ObjectRef
 from include.worker import __version__
-from include.worker.models import CODE_VERSION, TranscodeRequest, UnitResult
+from include.worker.models import CODE_VERSION, UnitResult
 
 __all__ = ["costs_of", "render_report", "weighted_quality"]
 
 
 def render_report(
     *,
-    request: TranscodeRequest,
+    job_id: str,
+    destination: Any,
     source: ObjectRef,
     plan: Plan,
     results: Sequence[UnitResult],
@@ -27,8 +27,9 @@ def render_report(
 ) -> dict[str, Any]:
     """Return the report as JSON values.
 
-    ``sizes`` are bytes of every published file by its path, ``facts`` what verification found, ``costs`` the finish unit's
-    own metrics; ``quality`` of a rendition is the mean over its chunks, weighted by their frames.
+    ``destination`` says where it was published, ``sizes`` are bytes of every published file by its path, ``facts`` what
+    verification found, ``costs`` the finish unit's own metrics; ``quality`` of a rendition is the mean over its chunks, weighted
+    by their frames.
     """
     seconds = float(plan.info.duration)
     quality = weighted_quality(results)
@@ -45,7 +46,7 @@ def render_report(
         )
     return {
         "reelflow": {"version": __version__, "code_version": CODE_VERSION, "ffmpeg": ffmpeg},
-        "job_id": request.job_id,
+        "job_id": job_id,
         "source": {
             "bucket": source.bucket,
             "key": source.key,
@@ -53,7 +54,7 @@ def render_report(
             "bytes": source.size,
             "probe": plan.info.model_dump(mode="json", exclude={"dropped", "damage"}),
         },
-        "destination": {"bucket": request.bucket, "key": request.destination_key},
+        "destination": destination,
         "container": plan.container,
         "profile": plan.profile,
         "frames": sum(int(result.metrics.get("frames", 0)) for result in results),
@@ -87,9 +88,9 @@ def weighted_quality(results: Sequence[UnitResult]) -> dict[str, dict[str, float
 
 
 def _rendition_size(sizes: Mapping[str, int], rung: str, container: str) -> int:
-    if container == "mp4":
-        return sum(size for path, size in sizes.items() if Path(path).suffix == ".mp4")
-    return sum(size for path, size in sizes.items() if path.startswith(f"{rung}/"))
+    if container == "hls":
+        return sum(size for path, size in sizes.items() if path.startswith(f"{rung}/"))
+    return sum(sizes.values())
 
 
 def costs_of(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from include.media_store.slots import slot
 from include.worker.keep_log import keep_log
 from include.worker.models import UnitResult, UpscaleUnitTask, WorkUnit
 from include.worker.parts import upload_parts
@@ -38,14 +36,8 @@ class UpscaleWork:
         out = workbench.scratch / f"segment-{task.segment.index:05d}.mp4"
         log = workbench.scratch / f"{self._unit.id}.log"
 
-        def waiting() -> None:
-            workbench.check()
-            workbench.progress.update(0)
-
-        with ExitStack() as held:
-            # Twice as many run as there are slots: while some compute, the next ones start and fetch.
-            with workbench.phase("wait"):
-                held.enter_context(slot(workbench.settings.cache_dir / "segment-slots", workbench.settings.sr_slots, waiting))
+        # Twice as many run as there are slots: while some compute, the next ones start and fetch.
+        with workbench.slot("segment-slots", workbench.settings.sr_slots):
             arguments = workbench.run_arguments()
             with keep_log(log), workbench.phase("upscale", task.upscale.frames, "frames"):
                 made = workbench.media.upscale(source, task.upscale, out, on_progress=workbench.progress.update, **arguments)

@@ -7,7 +7,7 @@ import resource
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from include.errors import Cancelled, TimedOut
 from include.media_store.cache import ObjectCache
 from include.media_store.models import ObjectRef
+from include.media_store.slots import slot
 from include.settings import Settings
 from include.worker.job import Job
 from include.worker.media import MediaTools
@@ -96,6 +97,19 @@ class Workbench:
             spent = self.phases.setdefault(name, {"wall_seconds": 0.0, "cpu_seconds": 0.0})
             spent["wall_seconds"] = round(spent["wall_seconds"] + time.monotonic() - wall, 3)
             spent["cpu_seconds"] = round(spent["cpu_seconds"] + _cpu_seconds() - cpu, 3)
+
+    @contextmanager
+    def slot(self, name: str, slots: int) -> Iterator[None]:
+        """Hold one of the ``slots`` that this machine has for work of the kind ``name``; waiting for it is a phase."""
+
+        def waiting() -> None:
+            self.check()
+            self.progress.update(0)
+
+        with ExitStack() as held:
+            with self.phase("wait"):
+                held.enter_context(slot(self.settings.cache_dir / name, slots, waiting))
+            yield
 
     def fetch(self, ref: ObjectRef, name: str) -> Path:
         """Return a file of this unit's own, in scratch, with exactly the object version ``ref``."""

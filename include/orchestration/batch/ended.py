@@ -43,7 +43,7 @@ def result_of(job: BatchJob, work: Work, documents: Job) -> Document:
     else:
         unit = work.units[0]
         result = documents.read_result(unit.id)
-        if result is None or result.status != "done" or _is_of_another(unit, result):
+        if result is None or result.status != "done" or not unit.is_of(result):
             raise InternalError(f"Job {job.id} ended well, but left no result of unit {unit.id}; its log may tell why.")
         document = result.model_dump(mode="json")
     metrics = document["metrics"] | {"job": job.id, "queue": job.queue}
@@ -103,11 +103,6 @@ def _manifest(job: BatchJob, documents: Job) -> tuple[str, ...]:
 
     bucket, key = parse_uri(job.command[-1])
     return ArrayManifest.model_validate_json(documents.store.get_bytes(bucket, key)).units
-
-
-def _is_of_another(unit: WorkUnit, result: UnitResult) -> bool:
-    # The first and the last unit's fingerprints hold more than their documents, so they cannot be compared here.
-    return unit.task.kind not in {"plan", "finish", "split", "merge"} and result.fingerprint != unit.fingerprint
 
 
 def _with_exit_code(job: BatchJob, summaries: Sequence[Mapping[str, Any]]) -> BatchJob:
