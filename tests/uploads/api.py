@@ -1,0 +1,115 @@
+"""The uploads' API in a process of tests: real presigned URLs, a table in memory, parts noticed when they are asked for."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from include.media_store.objects import S3ObjectStore
+from include.uploads.join import part_objects
+from include.uploads.models import Upload
+from include.uploads.parts import landed
+from include.uploads.registry import Uploads
+from tests.uploads.memory import MemoryTable, an_upload
+
+KEY = "test-key"
+
+
+class FakeApi(ThreadingHTTPServer):
+    """Answers as contract 4 says; ``skew`` is by how much its clock is wrong, ``lifetime`` how long URLs live."""
+
+    daemon_threads = True
+
+    def __init__(self, store: S3ObjectStore, s3: Any, bucket: str, part_size: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.store, self.s3, self.bucket, self.part_size = store, s3, bucket, part_size
+        self.uploads = Uploads(MemoryTable())
+        self.calls: list[str] = []
+        self.expired = 0
+        self.failures = 0
+        self.skew = 0.0
+        self.credential_seconds = 900
+        self.endpoint = s3.meta.endpoint_url
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Return status and document."""
+        atom_id, _, *rest = path.removeprefix("/api2/atom/").split("/")
+        self.calls.append(f"{method} {'/'.join(rest)}")
+        if self.failures > 0:
+            self.failures -= 1
+            return 503, {}
+        if not rest:
+            upload = an_upload(
+                self.uploads, atom_id, filename=body["filename"], size=body["size"], part_size=self.part_size, bucket=self.bucket,
+                sha256=body.get("sha256"),
+            )  # fmt: skip
+            return 200, self.document(upload) | {"credentials": self.credentials()}
+        upload = self.uploads.read(atom_id, rest[0])
+        if rest[1:] == ["credentials"]:
+            return 200, {"credentials": self.credentials()}
+        if rest[1:2] == ["parts"]:
+            return 200, {"url": self.part_url(upload, int(rest[2]))}
+        sizes = {n: ref.size for n, ref in part_objects(self.store, upload).items()}
+        return 200, self.document(self.uploads.set_landed(upload, lambda now: landed(now, sizes, time.time())))
+
+    def part_url(self, upload: Upload, n: int) -> str:
+        url: str = self.s3.generate_presigned_url(
+            "put_object", Params={"Bucket": self.bucket, "Key": upload.part(n).key}, ExpiresIn=900
+        )
+        if self.expired > 0:
+            self.expired -= 1
+            return f"{self.url}/expired"
+        return url
+
+    def credentials(self) -> dict[str, Any]:
+        expiry = int(time.time() + self.skew + self.credential_seconds)
+        return {"temporaryAccessId": "test", "temporarySecretKey": "test", "sessionToken": "test", "expiry": expiry}
+
+    def document(self, upload: Upload) -> dict[str, Any]:
+        return {
+            "id": upload.id, "bucket": upload.bucket, "region": "us-east-1", "endpoint": self.endpoint,
+            "destinations": [at.model_dump() for at in upload.at.values()],
+            "parts": [part.model_dump(exclude={"n"}, exclude_none=True) for part in upload.parts],
+        }  # fmt: skip
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: FakeApi
+
+    def do_GET(self) -> None:
+        self._answer(*self._handled())
+
+    do_POST = do_GET
+
+    def do_PUT(self) -> None:
+        # An address whose signature has expired.
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(403, {})
+
+    def _handled(self) -> tuple[int, dict[str, Any]]:
+        if self.headers.get("x-api-key") != KEY:
+            return 403, {"message": "The key is missing or wrong."}
+        size = int(self.headers.get("Content-Length") or 0)
+        return self.server.handle(self.command, self.path, json.loads(self.rfile.read(size) or b"{}"))
+
+    def _answer(self, status: int, document: dict[str, Any]) -> None:
+        data = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string((timestamp or time.time()) + self.server.skew)
+
+    def log_message(self, *_: Any) -> None:
+        return
