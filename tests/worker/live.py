@@ -94,6 +94,11 @@ class LiveTask:
         return TaskReference(bucket=self.settings.bucket, client="tests", task_id=self.task_id)
 
     @property
+    def folder(self) -> str:
+        """Where its recordings are to be."""
+        return f"rec/{self.task_id}"
+
+    @property
     def job(self) -> Job:
         return Job.of(self.store, self.settings, self.reference)
 

@@ -69,15 +69,15 @@ def consecutive(numbers: list[int], last: int) -> bool:
 
 def one_in_two_out(task: LiveTask, server: RtmpServer, seconds: int, tmp_path: Path) -> None:
     frames, bucket = 25 * seconds, task.settings.bucket
-    task.targets = (*task.targets, f"s3://{bucket}/rec/show.m3u8", f"s3://{bucket}/rec/show.mp4")
+    task.targets = (*task.targets, f"s3://{bucket}/{task.folder}/x.m3u8", f"s3://{bucket}/{task.folder}/x.mp4")
     with publisher(server.url("live", "in"), frames), task.running():
-        await_that("a segment appears", lambda: task.store.head(bucket, "rec/show.m3u8"), timeout=30)
-        assert not playlist(task, "rec/show.m3u8").is_endlist
+        await_that("a segment appears", lambda: task.store.head(bucket, f"{task.folder}/x.m3u8"), timeout=30)
+        assert not playlist(task, f"{task.folder}/x.m3u8").is_endlist
         result = task.ended(seconds + 40)
     assert result.status == "done", result.error
-    assert playlist(task, "rec/show.m3u8").is_endlist
+    assert playlist(task, f"{task.folder}/x.m3u8").is_endlist
     copies = [server.recordings("a")[0], server.recordings("b")[0]]
-    copies += [recorded(task, f"rec/{name}", tmp_path) for name in ("show.m3u8", "show.mp4")]
+    copies += [recorded(task, f"{task.folder}/{name}", tmp_path) for name in ("x.m3u8", "x.mp4")]
     shown = [read_frame_numbers(path) for path in copies]
     assert consecutive(shown[0], frames - 1), shown[0]
     assert shown[0][0] <= 75, "the unit was there in time"
@@ -118,7 +118,7 @@ def over_srt(make: Callable[..., LiveTask], seconds: int, tmp_path: Path) -> Non
     with (
         recorder(listening[1], paths[0]) as first,
         recorder(listening[2], paths[1]) as second,
-        publisher(listening[0], frames, muxer="mpegts", options=("-muxdelay", "0")),
+        publisher(listening[0], frames, muxer="mpegts", options=("-muxdelay", "0", "-linger", "5")),
         task.running(),
     ):
         result = task.ended(seconds + 40)
@@ -167,9 +167,9 @@ def test_a_file_is_sent_at_its_own_speed_every_picture_once(
 def test_a_source_that_is_back_after_a_while_goes_on(
     make: Callable[..., LiveTask], server: RtmpServer, other_server: RtmpServer, tmp_path: Path
 ) -> None:
-    bucket_key = "rec/broken.m3u8"
     task = make(server.url("live", "in"), other_server.url("kept", "a"), live_reconnect_seconds=10)
-    task.targets += (f"s3://{task.settings.bucket}/{bucket_key}",)
+    key = f"{task.folder}/x.m3u8"
+    task.targets += (f"s3://{task.settings.bucket}/{key}",)
     with task.running():
         with publisher(server.url("live", "in"), 500):
             await_that("pictures come", lambda: task.status(0).get("frames", 0) > 75)
@@ -186,8 +186,8 @@ def test_a_source_that_is_back_after_a_while_goes_on(
     again = next(n for n in range(1, len(shown)) if shown[n] < shown[n - 1])
     assert consecutive(shown[:again], shown[again - 1])
     assert consecutive(shown[again:], 99)
-    assert read_frame_numbers(recorded(task, bucket_key, tmp_path)) == shown
-    assert [segment.discontinuity for segment in playlist(task, bucket_key).segments].count(True) == 1
+    assert read_frame_numbers(recorded(task, key, tmp_path)) == shown
+    assert [segment.discontinuity for segment in playlist(task, key).segments].count(True) == 1
     assert [one["reconnects"] for one in result.metrics["targets"]] == [0, 0], "targets do not notice"
 
 
@@ -249,18 +249,18 @@ def test_a_source_that_never_comes_is_invalid_input(make: Callable[..., LiveTask
 def test_a_client_that_stops_it_gets_what_was_recorded(make: Callable[..., LiveTask], server: RtmpServer, tmp_path: Path) -> None:
     task = make(server.url("live", "in"), server.url("kept", "a"))
     bucket = task.settings.bucket
-    task.targets += (f"s3://{bucket}/rec/x.m3u8", f"s3://{bucket}/rec/x.mp4")
+    task.targets += (f"s3://{bucket}/{task.folder}/x.m3u8", f"s3://{bucket}/{task.folder}/x.mp4")
     with publisher(server.url("live", "in"), 1000), task.running():
         await_that("pictures come", lambda: task.status(0).get("frames", 0) > 50)
         task.store.put_bytes(bucket, task.job.cancelled_key, b"{}")
         result = task.ended(20)
     assert result.error is not None
     assert result.error["code"] == "Cancelled"
-    shown = [read_frame_numbers(recorded(task, f"rec/{name}", tmp_path)) for name in ("x.m3u8", "x.mp4")]
+    shown = [read_frame_numbers(recorded(task, f"{task.folder}/{name}", tmp_path)) for name in ("x.m3u8", "x.mp4")]
     assert shown[0] == shown[1] == read_frame_numbers(server.recordings("a")[0])
     assert consecutive(shown[0], shown[0][-1])
     assert len(shown[0]) == result.metrics["frames"] > 50
-    assert playlist(task, "rec/x.m3u8").is_endlist
+    assert playlist(task, f"{task.folder}/x.m3u8").is_endlist
 
 
 def test_the_deadline_counts_from_the_first_attempt(make: Callable[..., LiveTask], server: RtmpServer) -> None:
@@ -276,7 +276,7 @@ def test_another_attempt_goes_on_where_a_killed_one_ended(
     make: Callable[..., LiveTask], server: RtmpServer, tmp_path: Path
 ) -> None:
     task = make(server.url("live", "in"), server.url("kept", "a"))
-    task.targets += (f"s3://{task.settings.bucket}/rec/x.m3u8",)
+    task.targets += (f"s3://{task.settings.bucket}/{task.folder}/x.m3u8",)
     task.write()
     settings = {
         name: value for name, value in task.settings.model_dump().items() if name in {"live_reconnect_seconds", "stall_seconds"}
@@ -287,14 +287,14 @@ def test_another_attempt_goes_on_where_a_killed_one_ended(
     command = [sys.executable, "-m", "include.worker", "run", task.job.unit_uri("live")]
     with publisher(server.url("live", "in"), 625):
         with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, cwd=ROOT) as killed:
-            await_that("a segment is stored", lambda: task.store.head(task.settings.bucket, "rec/x.m3u8"), timeout=30)
+            await_that("a segment is stored", lambda: task.store.head(task.settings.bucket, f"{task.folder}/x.m3u8"), timeout=30)
             killed.send_signal(signal.SIGKILL)
         result = task.run()
     assert result.status == "done", result.error
-    segments = playlist(task, "rec/x.m3u8").segments
+    segments = playlist(task, f"{task.folder}/x.m3u8").segments
     assert [segment.uri for segment in segments] == [f"x-{n:05d}.ts" for n in range(len(segments))]
     assert [segment.discontinuity for segment in segments][:2] == [False, True]
-    shown = read_frame_numbers(recorded(task, "rec/x.m3u8", tmp_path))
+    shown = read_frame_numbers(recorded(task, f"{task.folder}/x.m3u8", tmp_path))
     assert shown == sorted(set(shown)), "both lives, in order, nothing twice"
     assert shown[-1] == 624
     assert len(server.recordings("a")) == 2

@@ -31,6 +31,8 @@ _MUXERS = {
     "rtmps": ("-f", "flv", "-flvflags", "no_duration_filesize"),
 }
 _TRANSPORT = ("-f", "mpegts", "-muxdelay", "0", "-muxpreload", "0", "-flush_packets", "1")
+# What was not acknowledged when the stream ends is waited for.
+_OF_PROTOCOL = {"srt": ("-linger", "5")}
 _FILES = {
     "mp4": ("-movflags", "+faststart", "-f", "mp4"),
     "flv": ("-flvflags", "add_keyframe_index", "-f", "flv"),
@@ -95,6 +97,7 @@ def relay(target: Opened) -> Command:
             # As they come: also over a gap.
             *("-copyts", "-start_at_zero", "-i", "pipe:0", "-map", "0:v", "-map", "0:a?", "-c", "copy"),
             *_MUXERS.get(target.scheme, _TRANSPORT),
+            *_OF_PROTOCOL.get(target.scheme, ()),
             *target.options,
             target.url,
         )

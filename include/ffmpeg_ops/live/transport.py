@@ -14,6 +14,7 @@ CLOCK = 90_000
 PACKET = 188
 _SYNC = 0x47
 _WRAP = 1 << 33
+_HEAD_PACKETS = 32
 _PAT = 0
 # A sequence header of MPEG-2, or the sequence parameter set of H.264 or H.265, up to the next start code.
 _SEQUENCE = re.compile(rb"\x00\x00\x01(?:\xb3.{8}|(?:[\x07\x27\x47\x67]|\x42\x01).*?(?=\x00\x00[\x00\x01]))", re.DOTALL)
@@ -124,7 +125,9 @@ def _payload(data: bytes) -> bytes:
 
 
 def _sequence(data: bytes) -> bytes:
-    found = _SEQUENCE.search(_payload(data))
+    # Parameters stand before the picture, but messages to decoders may stand before them.
+    packets = range(0, min(len(data), _HEAD_PACKETS * PACKET), PACKET)
+    found = _SEQUENCE.search(b"".join(_payload(data[position : position + PACKET]) for position in packets))
     return found[0] if found else b""
 
 
