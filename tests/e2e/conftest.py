@@ -38,8 +38,15 @@ def stack(ffmpeg_notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A stack with units so short that a clip of seconds has several, two at a time."""
     settings = {
         "MEDIA_API_KEYS": "ours:e2e-key-of-ours-0123456789,other:e2e-key-of-the-other-0123456789",
+        "MEDIA_SIGNING_KEYS": "ours:e2e-public:e2e-private-0123456789,other:e2e-other:e2e-private-9876543210",
+        "MEDIA_WEBHOOK_SECRETS": "ours:whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        # Targets and receivers of the tests themselves.
+        "MEDIA_ALLOWED_NETWORKS": "127.0.0.1/32",
         "MEDIA_CHUNK_SECONDS": "2",
         "MEDIA_UNIT_SLOTS": "2",
+        "MEDIA_UPLOAD_PART_SIZE": str(5 * 2**20),
+        "MEDIA_UPLOAD_POLL_SECONDS": "0.5",
+        "MEDIA_UPLOAD_PART_TIMEOUT_SECONDS": "45",
         "MEDIA_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
         "MEDIA_FFMPEG": str(ffmpeg_notes / "ffmpeg"),
         "MEDIA_FFPROBE": str(shutil.which(ffprobe())),

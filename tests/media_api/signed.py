@@ -21,7 +21,11 @@ _nonces = itertools.count(1)
 
 def headers(client: str = "demo", *, exec_time: float | None = None, nonce: str | None = None, **changes: str) -> dict[str, str]:
     """Return the five headers of one request."""
-    public, private = KEYS[client]
+    return signed(client, *KEYS[client], exec_time=exec_time, nonce=nonce) | changes
+
+
+def signed(client: str, public: str, private: str, *, exec_time: float | None = None, nonce: str | None = None) -> dict[str, str]:
+    """Return the five headers of one request with this pair of keys."""
     nonce = nonce or f"{next(_nonces)}"
     second = str(int(time.time() if exec_time is None else exec_time))
     return {
@@ -30,7 +34,7 @@ def headers(client: str = "demo", *, exec_time: float | None = None, nonce: str 
         "apiClientCode": client,
         "apiExecTime": second,
         "apiCheckSum": check_sum(private, nonce, client, second),
-    } | changes
+    }
 
 
 class Signed(httpx.Auth):
