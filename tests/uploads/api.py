@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from include.media_store.objects import S3ObjectStore
@@ -19,7 +21,7 @@ KEY = "test-key"
 
 
 class FakeApi(ThreadingHTTPServer):
-    """Answers as contract 4 says; ``skew`` is by how much its clock is wrong, ``lifetime`` how long URLs live."""
+    """Answers as contract 4 says, or as it is told to; ``skew`` is by how much its clock is wrong."""
 
     daemon_threads = True
 
@@ -33,6 +35,11 @@ class FakeApi(ThreadingHTTPServer):
         self.skew = 0.0
         self.credential_seconds = 900
         self.endpoint = s3.meta.endpoint_url
+        self.refuse = ""
+        # URLs of parts from this one on are given once the gate is open.
+        self.hold_from = 10_000
+        self.gate = threading.Event()
+        self.files: dict[str, Path] = {}
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -46,6 +53,8 @@ class FakeApi(ThreadingHTTPServer):
         if self.failures > 0:
             self.failures -= 1
             return 503, {}
+        if not rest and self.refuse:
+            return 400, {"message": self.refuse}
         if not rest:
             upload = an_upload(
                 self.uploads, atom_id, filename=body["filename"], size=body["size"], part_size=self.part_size, bucket=self.bucket,
@@ -53,9 +62,14 @@ class FakeApi(ThreadingHTTPServer):
             )  # fmt: skip
             return 200, self.document(upload) | {"credentials": self.credentials()}
         upload = self.uploads.read(atom_id, rest[0])
+        if method == "DELETE":
+            self.uploads.abort(upload.reference)
+            return 204, {}
         if rest[1:] == ["credentials"]:
             return 200, {"credentials": self.credentials()}
         if rest[1:2] == ["parts"]:
+            if int(rest[2]) >= self.hold_from:
+                self.gate.wait(60)
             return 200, {"url": self.part_url(upload, int(rest[2]))}
         sizes = {n: ref.size for n, ref in part_objects(self.store, upload).items()}
         return 200, self.document(self.uploads.set_landed(upload, lambda now: landed(now, sizes, time.time())))
@@ -85,9 +99,12 @@ class _Handler(BaseHTTPRequestHandler):
     server: FakeApi
 
     def do_GET(self) -> None:
+        if file := self.server.files.get(self.path.partition("?")[0]):
+            self._send(200, file.read_bytes(), "text/javascript" if file.suffix == ".js" else "text/html")
+            return
         self._answer(*self._handled())
 
-    do_POST = do_GET
+    do_POST = do_DELETE = do_GET
 
     def do_PUT(self) -> None:
         # An address whose signature has expired.
@@ -101,12 +118,16 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server.handle(self.command, self.path, json.loads(self.rfile.read(size) or b"{}"))
 
     def _answer(self, status: int, document: dict[str, Any]) -> None:
-        data = json.dumps(document).encode()
+        self._send(status, json.dumps(document).encode(), "application/json")
+
+    def _send(self, status: int, data: bytes, content_type: str) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        # A page that was reloaded does not wait for it.
+        with suppress(OSError):
+            self.wfile.write(data)
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         return super().date_time_string((timestamp or time.time()) + self.server.skew)

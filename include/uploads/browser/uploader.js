@@ -1,0 +1,185 @@
+// @ts-check
+/**
+ * Uploads a file from a browser: parts go straight to S3, several at once, and a reloaded page goes on where it was.
+ *
+ *     import { Upload } from "./uploader.js";
+ *     const upload = new Upload(input.files[0], { atom: "story-17", destinations: ["youtube"] });
+ *     upload.addEventListener("progress", ({ detail }) => { bar.value = detail.sent / detail.size; });
+ *     const { id } = await upload.start();
+ *
+ * A page must not hold an API key: let it call its own server, which adds the key (`url`, `headers`). The bucket's CORS rules
+ * must allow PUT from the page's origin.
+ */
+
+const ATTEMPTS = 8;
+const LONGEST_WAIT = 30_000;
+
+/** An answer that another attempt cannot mend. */
+export class UploadError extends Error {}
+
+/** One file on its way; fires `progress` with `{sent, size}` and `parts` with the upload as the API tells it. */
+export class Upload extends EventTarget {
+  /**
+   * @param {File} file
+   * @param {{atom: string, url?: string, headers?: () => HeadersInit, parallel?: number, storage?: Storage,
+   *   destinations?: string[], title?: string, description?: string, tags?: string[], privacy?: string}} options
+   */
+  constructor(file, { atom, url = "", headers = () => ({}), parallel = 4, storage = localStorage, ...fields }) {
+    super();
+    this.file = file;
+    this.base = `${url}/api2/atom/${encodeURIComponent(atom)}/uploads`;
+    this.headers = headers;
+    this.parallel = parallel;
+    this.storage = storage;
+    this.fields = fields;
+    // Another version of a file of the same name is another upload.
+    this.key = `reelflow:${atom}:${file.name}:${file.size}:${file.lastModified}`;
+    this.id = "";
+    /** @type {Map<number, number>} bytes of each part that have left */
+    this.sent = new Map();
+    this.stopping = new AbortController();
+    /** @type {Promise<any> | undefined} */
+    this.running = undefined;
+  }
+
+  /** Send what is missing; resolves to the upload once all of it has arrived. Rejects with an AbortError after `pause()`. */
+  start() {
+    this.running ??= this.#run().finally(() => { this.running = undefined; });
+    return this.running;
+  }
+
+  /** Stop sending; `start()` goes on. */
+  pause() {
+    this.stopping.abort();
+    this.stopping = new AbortController();
+  }
+
+  /** Give the upload up: what was sent is removed. */
+  async abort() {
+    this.pause();
+    if (this.id) await this.#call("DELETE", `/${this.id}`);
+    this.storage.removeItem(this.key);
+  }
+
+  async #run() {
+    const { signal } = this.stopping;
+    for (;;) {
+      const upload = await this.#look(signal);
+      const missing = upload.parts.map((part, n) => ({ ...part, n })).filter((part) => !part.complete);
+      if (!missing.length) {
+        this.storage.removeItem(this.key);
+        return upload;
+      }
+      const unsent = missing.filter((part) => part.error || this.sent.get(part.n) !== part.end - part.start);
+      // What was sent is noticed within seconds.
+      if (unsent.length) await this.#sendAll(unsent, signal);
+      else await sleep(1000, signal);
+    }
+  }
+
+  /** Return the upload as it is, or a new one. */
+  async #look(signal) {
+    const known = this.id || this.storage.getItem(this.key);
+    let upload = known ? await this.#call("GET", `/${known}`, { signal, absent: null }) : null;
+    const failed = upload?.destinations.find((destination) => destination.status === "failed");
+    if (failed && this.id) throw new UploadError(failed.error ?? "The upload has failed.");
+    if (!upload || failed) {
+      upload = await this.#call("POST", "", { signal, body: { filename: this.file.name, size: this.file.size, ...this.fields } });
+      this.storage.setItem(this.key, upload.id);
+    }
+    this.id = upload.id;
+    upload.parts.forEach((part, n) => { if (part.complete) this.sent.set(n, part.end - part.start); });
+    this.#tell();
+    this.dispatchEvent(new CustomEvent("parts", { detail: upload }));
+    return upload;
+  }
+
+  async #sendAll(parts, signal) {
+    const waiting = [...parts];
+    const failed = new AbortController();
+    const either = AbortSignal.any([signal, failed.signal]);
+    const line = async () => {
+      for (let part = waiting.shift(); part; part = waiting.shift()) await this.#send(part, either);
+    };
+    try {
+      await Promise.all(Array.from({ length: Math.min(this.parallel, parts.length) }, line));
+    } catch (error) {
+      failed.abort();
+      throw error;
+    }
+  }
+
+  async #send(part, signal) {
+    // A URL for each attempt: the one before may have expired.
+    await patiently(signal, async () => {
+      const { url } = await this.#call("GET", `/${this.id}/parts/${part.n}/url`, { signal });
+      const told = (bytes) => { this.sent.set(part.n, bytes); this.#tell(); };
+      try {
+        await put(url, this.file.slice(part.start, part.end), told, signal);
+        told(part.end - part.start);
+      } catch (error) {
+        told(0);
+        throw error;
+      }
+    });
+  }
+
+  async #call(method, path, { body, signal, absent } = /** @type {any} */ ({})) {
+    const headers = new Headers(this.headers());
+    if (body) headers.set("Content-Type", "application/json");
+    const request = { method, headers, signal, body: body && JSON.stringify(body) };
+    const call = async () => {
+      const answer = await fetch(this.base + path, request);
+      if (answer.status === 404 && absent !== undefined) return absent;
+      if (answer.ok) return answer.status === 204 ? undefined : answer.json();
+      const { message } = await answer.json().catch(() => ({}));
+      throw new (answer.status < 500 ? UploadError : Error)(message ?? `The server answers ${answer.status}.`);
+    };
+    // A POST that is made again might make two uploads.
+    return method === "POST" ? call() : patiently(signal, call);
+  }
+
+  #tell() {
+    const sent = [...this.sent.values()].reduce((sum, bytes) => sum + bytes, 0);
+    this.dispatchEvent(new CustomEvent("progress", { detail: { sent, size: this.file.size } }));
+  }
+}
+
+/** PUT a blob; XMLHttpRequest, since fetch does not tell how much of a body has left. */
+function put(url, blob, told, signal) {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const request = new XMLHttpRequest();
+    const stop = () => request.abort();
+    signal.addEventListener("abort", stop, { once: true });
+    request.upload.onprogress = (event) => told(event.loaded);
+    request.onload = () => (request.status < 300 ? resolve(undefined) : reject(new Error(`S3 answers ${request.status}.`)));
+    request.onerror = () => reject(new Error("S3 cannot be reached, or its CORS rules do not allow this page."));
+    request.onabort = () => reject(signal.reason ?? new DOMException("Paused", "AbortError"));
+    request.onloadend = () => signal.removeEventListener("abort", stop);
+    request.open("PUT", url);
+    request.send(blob);
+  });
+}
+
+/** Call until it works, with longer waits; give up at once on what is final. */
+async function patiently(signal, call) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await call();
+    } catch (error) {
+      if (signal?.aborted || error instanceof UploadError || attempt >= ATTEMPTS) throw error;
+      // Full jitter, so that many pages do not come back at the same moment.
+      await sleep(Math.random() * Math.min(LONGEST_WAIT, 500 * 2 ** attempt), signal);
+    }
+  }
+}
+
+function sleep(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const stop = () => { clearTimeout(timer); reject(signal.reason); };
+    const timer = setTimeout(() => { signal?.removeEventListener("abort", stop); resolve(undefined); }, milliseconds);
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}
