@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import secrets
+import subprocess
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +17,7 @@ import pytest
 
 from tests.conftest import Clips
 from tests.e2e.stack import RunningStack, await_that
+from tests.media import ffmpeg
 from tests.media_api.signed import run_id, signed
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack"), pytest.mark.timeout(600)]
@@ -75,6 +78,15 @@ def folder() -> str:
     return f"e2e/{uuid.uuid4().hex[:8]}/"
 
 
+@pytest.fixture(scope="module")
+def film(tools: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video that lasts while something is done to its task."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    video = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=60", "-c:v", "libx264", "-preset", "ultrafast"]
+    subprocess.run([ffmpeg(), "-v", "error", "-y", *video, "-pix_fmt", "yuv420p", str(path)], check=True, timeout=60)
+    return path
+
+
 def test_one_source_goes_to_two_objects(stack: RunningStack, client: Client, clip: Clips, folder: str) -> None:
     """The contract's `1in2out`, for files; asked for by many at the same moment, it is one task and one run."""
     source = f"s3://{stack.bucket}/{stack.upload(clip('short'), folder + 'in.mp4')}"
@@ -120,8 +132,8 @@ def test_a_source_that_is_no_video_fails_with_its_code(stack: RunningStack, clie
     assert client.create(bad, f"s3://{stack.bucket}/{folder}out.mp4") not in ids
 
 
-def test_a_live_task_relays_records_and_is_stopped(stack: RunningStack, client: Client, clip: Clips, folder: str) -> None:
-    source = f"s3://{stack.bucket}/{stack.upload(clip('long'), folder + 'in.mp4')}"
+def test_a_live_task_relays_records_and_is_stopped(stack: RunningStack, client: Client, film: Path, folder: str) -> None:
+    source = f"s3://{stack.bucket}/{stack.upload(film, folder + 'in.mp4')}"
     recording = f"{folder}show.m3u8"
     task_id = client.create(source, "udp://127.0.0.1:9299", f"s3://{stack.bucket}/{recording}")
     await_that("seconds are relayed", lambda: client.show(task_id)["progress"] >= 3, timeout=90, interval=0.5)
@@ -137,8 +149,8 @@ def test_a_live_task_relays_records_and_is_stopped(stack: RunningStack, client: 
     assert playlist.rstrip().endswith("#EXT-X-ENDLIST")
 
 
-def test_a_task_that_is_failed_in_airflow_is_cancelled(stack: RunningStack, client: Client, clip: Clips, folder: str) -> None:
-    source = f"s3://{stack.bucket}/{stack.upload(clip('long'), folder + 'in.mp4')}"
+def test_a_task_that_is_failed_in_airflow_is_cancelled(stack: RunningStack, client: Client, film: Path, folder: str) -> None:
+    source = f"s3://{stack.bucket}/{stack.upload(film, folder + 'in.mp4')}"
     task_id = client.create(source, "udp://127.0.0.1:9298")
     await_that("it runs", lambda: client.show(task_id)["progress"] >= 1, timeout=90, interval=0.5)
     path = f"/api/v2/dags/live/dagRuns/{run_id(client.name, task_id)}"
@@ -182,14 +194,12 @@ def test_tasks_are_listed_page_by_page(stack: RunningStack, client: Client, fold
     assert set(made) <= {task["task_id"] for task in failed}
 
 
-def test_a_clients_own_profile_is_used_and_kept_while_it_is(
-    stack: RunningStack, client: Client, clip: Clips, folder: str
-) -> None:
+def test_a_clients_own_profile_is_used_and_kept_while_it_is(stack: RunningStack, client: Client, film: Path, folder: str) -> None:
     name = f"e2e-{uuid.uuid4().hex[:8]}"
     encoding = {"container": "mp4", "width": 160, "height": 90, "bitrate": 100_000, "preset": "highPerformance"}
     assert client("POST", "/api/v1/profile", json={"profile_name": name, "encodings": [encoding]}).status_code == 200
     assert name in {profile["profile_name"] for profile in client("GET", "/api/v1/profiles").json()["profiles"]}
-    source = f"s3://{stack.bucket}/{stack.upload(clip('long'), folder + 'in.mp4')}"
+    source = f"s3://{stack.bucket}/{stack.upload(film, folder + 'in.mp4')}"
     task_id = client.create(source, "udp://127.0.0.1:9297", profile=name)
     assert client("DELETE", f"/api/v1/profile/{name}").json()["code"] == "ProfileNotEmpty"
     client("DELETE", f"{TASKS}/{task_id}")
