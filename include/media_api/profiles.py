@@ -45,7 +45,7 @@ async def list_profiles(client: SignedClient, tables: TablesDependency) -> Profi
     return ProfileList(profiles=(*(Profile.of(profile, own=False) for profile in shipped_profiles().values()), *own))
 
 
-@router.get(PROFILE + "/{profile_name}", responses=answers(404))
+@router.get(PROFILE + "/{profile_name}", responses=answers())
 async def show_profile(client: SignedClient, tables: TablesDependency, profile_name: str) -> Profile:
     """Show a profile; a generic name is shown as what it comes to."""
     profile = await run_sync(find_profile, tables, client, profile_name)
@@ -64,7 +64,7 @@ async def create_profile(
     return Profile.of(profile, own=True)
 
 
-@router.delete(PROFILE + "/{profile_name}", responses=answers(400, 404))
+@router.delete(PROFILE + "/{profile_name}", responses=answers(400))
 async def delete_profile(
     client: SignedClient, services: ServicesDependency, tables: TablesDependency, profile_name: str
 ) -> Profile:

@@ -39,7 +39,7 @@ class Version:
 _DESCRIPTIONS = {
     400: "A field is wrong, or what is asked for cannot be done: `message` tells.",
     401: "The signature is missing, wrong, too old, or was used before.",
-    404: "There is no such task or profile of this client.",
+    404: "There is no such task or profile of this client; or the version is no number.",
     413: "The body is larger than 1 MiB.",
     500: "Our fault; `message` has an id that the log has, too.",
     503: "The object store or a table does not answer; try again.",
@@ -48,4 +48,4 @@ _DESCRIPTIONS = {
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the ``responses`` of a route that can also answer ``statuses``."""
-    return {status: {"model": Failure, "description": _DESCRIPTIONS[status]} for status in sorted({401, 500, 503, *statuses})}
+    return {status: {"model": Failure, "description": _DESCRIPTIONS[status]} for status in sorted({401, 404, 500, 503, *statuses})}

@@ -29,7 +29,7 @@ _RUN_STATES = {
 }
 
 
-@router.post(TASKS, responses=answers(400, 404, 413), openapi_extra=body_documentation(NewTask))
+@router.post(TASKS, responses=answers(400, 413), openapi_extra=body_documentation(NewTask))
 async def create(
     client: SignedClient,
     services: ServicesDependency,
@@ -56,14 +56,14 @@ async def list_tasks(
     return TaskList(tasks=tuple(task for task in tasks if status in (None, task.task_status)), cursor=page.cursor)
 
 
-@router.get(TASKS + "/{task_id}", responses=answers(404))
+@router.get(TASKS + "/{task_id}", responses=answers())
 async def show(client: SignedClient, services: ServicesDependency, task_id: str) -> TaskStatus:
     """Tell what has become of a task; only to the client that has created it."""
     (task,) = await task_status.statuses(services, [await task_status.load(services, client, task_id)])
     return task
 
 
-@router.delete(TASKS + "/{task_id}", responses=answers(404))
+@router.delete(TASKS + "/{task_id}", responses=answers())
 async def stop(client: SignedClient, services: ServicesDependency, task_id: str) -> TaskStatus:
     """Stop a task that waits or runs; one that is over stays as it is."""
     known = await task_status.load(services, client, task_id)
