@@ -42,3 +42,19 @@ def test_a_webhook_secret_that_others_could_not_verify_with_is_refused_without_r
     with pytest.raises(ValidationError, match="24 to 64 bytes") as caught:
         Settings(webhook_secrets=f"ott:{secret}")
     assert secret.removeprefix("whsec_") == "" or secret not in str(caught.value)
+
+
+def test_signing_keys_are_client_public_private_and_stay_secret():
+    settings = Settings(signing_keys="a:public-1:private-1, a:public-2:private-2")
+    assert [(key.client, key.public_key, key.private_key.get_secret_value()) for key in settings.signing_keys] == [
+        ("a", "public-1", "private-1"),
+        ("a", "public-2", "private-2"),
+    ]
+    assert "private-1" not in repr(settings)
+
+
+@pytest.mark.parametrize("value", ["a:b", "a:b:", ":b:c", "a::c", "a:b:secretvalue:d", "a:b:secretvalue,a:b:other"])
+def test_signing_keys_that_are_wrong_are_refused_without_repeating_them(value):
+    with pytest.raises(ValidationError, match="MEDIA_SIGNING_KEYS") as refused:
+        Settings(signing_keys=value)
+    assert "secretvalue" not in str(refused.value)

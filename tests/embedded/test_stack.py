@@ -35,12 +35,13 @@ def test_secrets_are_made_once_and_only_their_owner_can_read_them(stack: Stack, 
     assert stat.S_IMODE((tmp_path / "stack.json").stat().st_mode) == 0o600
     again = prepare(tmp_path, airflow_port=18081, moto_port=15000, settings=settings(api_keys={}))
     assert (again.admin_password, again.api_keys, again.fernet_key) == (stack.admin_password, stack.api_keys, stack.fernet_key)
+    assert (again.signing_keys, again.signing_key[0]) == (stack.signing_keys, "demo")
     assert (again.airflow_port, again.id) == (18081, stack.id)
     assert load(tmp_path) == stack
 
 
 def test_no_secret_is_shown_by_repr_or_in_the_supervisors_configuration(stack: Stack) -> None:
-    secrets = [stack.admin_password, stack.api_key, stack.fernet_key, stack.jwt_secret, stack.api_secret]
+    secrets = [stack.admin_password, stack.api_key, stack.signing_key[2], stack.fernet_key, stack.jwt_secret, stack.api_secret]
     text = repr(stack) + programs.configuration(stack)
     assert not [secret for secret in secrets if secret in text]
 
@@ -55,6 +56,16 @@ def test_configured_api_keys_win_and_are_not_kept(stack: Stack, tmp_path: Path) 
     made = prepare(tmp_path, airflow_port=1, moto_port=2, settings=settings(api_keys={}))
     assert made.generated_api_keys
     assert made.api_key != "0123456789abcdef"
+
+
+def test_configured_signing_keys_win_and_are_not_kept(stack: Stack, tmp_path: Path) -> None:
+    stack.save()
+    configured = prepare(tmp_path, airflow_port=1, moto_port=2, settings=settings(signing_keys="shop:public:private,b:c:d"))
+    assert (configured.signing_key, configured.generated_signing_keys) == (("shop", "public", "private"), False)
+    assert configured.signing_keys == "shop:public:private,b:c:d"
+    configured.save()
+    made = prepare(tmp_path, airflow_port=1, moto_port=2, settings=settings())
+    assert (made.generated_signing_keys, made.signing_key[0]) == (True, "demo")
 
 
 def test_the_configuration_names_every_program_and_survives_a_strange_path(tmp_path: Path) -> None:

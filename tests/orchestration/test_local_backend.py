@@ -58,11 +58,13 @@ def test_a_worker_without_a_result_is_an_error_that_may_be_retried(tmp_path: Pat
 def test_a_worker_gets_no_secret_of_airflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "secret")
     monkeypatch.setenv("MEDIA_API_KEYS", "demo:secret")
+    monkeypatch.setenv("MEDIA_SIGNING_KEYS", "demo:public:secret")
+    monkeypatch.setenv("MEDIA_WEBHOOK_SECRETS", "demo:whsec_secret")
     monkeypatch.setenv("MEDIA_BUCKET", "kept")
     code = 'print(sorted(n for n in os.environ if n.startswith(("AIRFLOW_", "MEDIA_"))), file=sys.stderr)\n'
     _, _, lines = run(LocalBackend(worker(tmp_path, code + DONE)))
     assert "FERNET" not in lines[0]
-    assert "API_KEYS" not in lines[0]
+    assert not [name for name in ("API_KEYS", "SIGNING_KEYS", "WEBHOOK_SECRETS") if name in lines[0]]
     assert "MEDIA_BUCKET" in lines[0]
 
 
