@@ -36,7 +36,7 @@ test: setup ## run all tests (ARGS=… goes to pytest)
 test-s3: setup ## run the storage tests against a real S3 server (Ceph RGW from Debian packages)
 	@bash scripts/ceph_s3.sh up && trap 'bash scripts/ceph_s3.sh down' EXIT && \
 	REELFLOW_TEST_S3=http://127.0.0.1:7480 REELFLOW_TEST_S3_KEY=MEDIAKEY REELFLOW_TEST_S3_SECRET=MEDIASECRET \
-	  $(RUN) -m pytest tests/media_store tests/worker $(ARGS)
+	  $(RUN) -m pytest tests/media_store tests/uploads tests/worker $(ARGS)
 
 images: ## build our container images (IMAGES="worker-cpu airflow" only those; IMAGE_PREFIX, IMAGE_TAG name them)
 	@bash scripts/images.sh $(IMAGES)

@@ -76,4 +76,11 @@ export CEPH_CONF=$conf
 } >"$log" 2>&1 || fail
 for _ in $(seq 60); do curl -s -o /dev/null http://127.0.0.1:7480/ && break; sleep 1; done
 radosgw-admin -c "$conf" user create --uid media --display-name media --access-key MEDIAKEY --secret-key MEDIASECRET >>"$log" 2>&1 || fail
-echo "S3 on http://127.0.0.1:7480 (MEDIAKEY/MEDIASECRET)"
+# A role that may do all: what credentials of an upload cannot do, their session policy refuses.
+trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["arn:aws:iam:::user/media"]},"Action":["sts:AssumeRole"]}]}'
+allow='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:*"],"Resource":["arn:aws:s3:::*"]}]}'
+{
+  radosgw-admin -c "$conf" role create --role-name uploader --assume-role-policy-doc "$trust"
+  radosgw-admin -c "$conf" role-policy put --role-name uploader --policy-name all --policy-doc "$allow"
+} >>"$log" 2>&1 || fail
+echo "S3 and STS on http://127.0.0.1:7480 (MEDIAKEY/MEDIASECRET, role arn:aws:iam:::role/uploader)"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["S3Copies"]
 
 _MIB = 2**20
+_GONE = {"NoSuchUpload", "NoSuchKey", "404"}  # Ceph says that there is no such key
 
 
 class S3Copies:
@@ -51,7 +52,7 @@ class S3Copies:
                 for page in pages:
                     found |= {part["PartNumber"]: part["ETag"].strip('"') for part in page.get("Parts", ())}
             except ClientError as error:
-                if error_code(error) in {"NoSuchUpload", "404"}:
+                if error_code(error) in _GONE:
                     return None
                 raise
         return found
@@ -78,7 +79,7 @@ class S3Copies:
                     Bucket=bucket, Key=key, UploadId=multipart_id, MultipartUpload={"Parts": numbered}, IfNoneMatch="*"
                 )
             except ClientError as error:
-                if error_code(error) in {"NoSuchUpload", "404"}:
+                if error_code(error) in _GONE:
                     return False
                 raise
         return True
@@ -89,7 +90,7 @@ class S3Copies:
             try:
                 self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=multipart_id)
             except ClientError as error:
-                if error_code(error) not in {"NoSuchUpload", "404"}:
+                if error_code(error) not in _GONE:
                     raise
 
     def sha256(self, ref: ObjectRef, on_bytes: Callable[[int], None]) -> str:
