@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
@@ -99,15 +99,18 @@ def _run(find: Callable[[ObjectStore], str], watch_stdin: bool = False) -> int:
         cancelled, nearly_done=lambda: job_id is not None and told.get("fraction", 0) >= NEARLY_DONE, status=EXIT_CANCELLED
     )
     if watch_stdin:
-        end_with_standard_input()
+        # A recording is closed, wherever its stream is cut off.
+        end_with_standard_input(gently=lambda: told.get("phase") == "live")
     events = _take_standard_output()
     lock = threading.Lock()
 
     def emit(event: dict[str, Any]) -> None:
         with lock:
             told.update(event)
-            events.write(json.dumps(event) + "\n")
-            events.flush()
+            # Nobody listens any more where the parent is gone; that is not for this process to fail of.
+            with suppress(BrokenPipeError):
+                events.write(json.dumps(event) + "\n")
+                events.flush()
 
     try:
         store, settings = S3ObjectStore(), get_settings()

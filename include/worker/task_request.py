@@ -29,7 +29,7 @@ class TaskReference(Document):
     task_id: str = Field(description="Id of the task.", pattern=r"^[1-9][0-9]{0,17}$", examples=["3125"])
     source: str = Field("", description="Address of the source, as it may be shown.", max_length=2048)
     targets: tuple[str, ...] = Field((), description="Addresses of the targets, as they may be shown.")
-    profile_name: str = Field("", max_length=200)
+    profile_name: str = Field("", description="Name of its profile.", max_length=200)
 
     @property
     def job_id(self) -> str:

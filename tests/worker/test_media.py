@@ -16,7 +16,8 @@ def test_every_tool_is_a_function_that_there_is(field: object) -> None:
     tool = getattr(MediaTools(), field.name)  # type: ignore[attr-defined]
     if isinstance(tool, partial):
         module, name = tool.args
-        tool = getattr(import_module(f"include.ffmpeg_ops.{module}"), name)
+        room = "net" if tool.func.__name__ == "_net" else "ffmpeg_ops"
+        tool = getattr(import_module(f"include.{room}.{module}"), name)
     assert callable(tool)
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import m3u8
-
-from include.ffmpeg_ops.playlist import uri, uri_path
+from urllib.parse import quote, unquote
 
 __all__ = ["SEGMENT_SECONDS", "Entry", "read", "render"]
 
@@ -34,10 +31,12 @@ def render(entries: Sequence[Entry], *, ended: bool) -> str:
     lines += ["#EXT-X-PLAYLIST-TYPE:EVENT", "#EXT-X-INDEPENDENT-SEGMENTS"]
     for number, entry in enumerate(entries):
         lines += ["#EXT-X-DISCONTINUITY"] if entry.joint and number else []
-        lines += [f"#EXTINF:{entry.seconds:.6f},", uri(entry.name)]
+        lines += [f"#EXTINF:{entry.seconds:.6f},", quote(entry.name)]
     return "\n".join([*lines, *(["#EXT-X-ENDLIST"] if ended else []), ""])
 
 
 def read(text: str) -> list[Entry]:
     """Return the segments of what :func:`render` wrote."""
-    return [Entry(uri_path(one.uri), float(one.duration), bool(one.discontinuity)) for one in m3u8.loads(text).segments]
+    import m3u8  # noqa: PLC0415 - other units need not wait for it
+
+    return [Entry(unquote(one.uri), float(one.duration), bool(one.discontinuity)) for one in m3u8.loads(text).segments]

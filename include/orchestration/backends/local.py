@@ -28,7 +28,7 @@ __all__ = ["LocalBackend"]
 ROOT = Path(__file__).resolve().parents[3]
 WORKER = (sys.executable, "-m", "include.worker", "run")
 # Secrets of Airflow and of the APIs, which a process that reads strangers' files has no use for.
-PRIVATE_PREFIXES = ("AIRFLOW__", "_AIRFLOW", "MEDIA_API_KEYS", "MEDIA_SIGNING_KEYS", "MEDIA_WEBHOOK_SECRETS")
+PRIVATE_PREFIXES = ("AIRFLOW", "_AIRFLOW", "MEDIA_API_KEYS", "MEDIA_SIGNING_KEYS", "MEDIA_WEBHOOK_SECRETS")
 GRACE_SECONDS = 10.0
 KEPT_LINES = 15
 
