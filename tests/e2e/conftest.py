@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -12,6 +13,7 @@ import pytest
 
 from tests.e2e.stack import RunningStack, running_stack
 from tests.media import ffmpeg, ffprobe
+from tests.youtube_server import YouTube, youtube_server
 
 # Real ffmpeg, which notes every encode and, while the file `slow` exists, waits before it: there is time to kill something.
 WRAPPER = """#!/bin/sh
@@ -34,12 +36,21 @@ def ffmpeg_notes(tools: tuple[str, str], tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="session")
-def stack(ffmpeg_notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+def youtube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[YouTube]:
+    """The YouTube that the stack publishes to."""
+    with youtube_server(tmp_path_factory.mktemp("youtube")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(ffmpeg_notes: Path, youtube: YouTube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """A stack with units so short that a clip of seconds has several, two at a time."""
     settings = {
         "MEDIA_API_KEYS": "ours:e2e-key-of-ours-0123456789,other:e2e-key-of-the-other-0123456789",
         "MEDIA_SIGNING_KEYS": "ours:e2e-public:e2e-private-0123456789,other:e2e-other:e2e-private-9876543210",
         "MEDIA_WEBHOOK_SECRETS": "ours:whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "MEDIA_WEBHOOK_SECONDS": "1",
+        "MEDIA_WEBHOOK_ATTEMPTS": "2",
         # Targets and receivers of the tests themselves.
         "MEDIA_ALLOWED_NETWORKS": "127.0.0.1/32",
         "MEDIA_CHUNK_SECONDS": "2",
@@ -47,6 +58,8 @@ def stack(ffmpeg_notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "MEDIA_UPLOAD_PART_SIZE": str(5 * 2**20),
         "MEDIA_UPLOAD_POLL_SECONDS": "0.5",
         "MEDIA_UPLOAD_PART_TIMEOUT_SECONDS": "45",
+        "MEDIA_YOUTUBE_URL": youtube.url,
+        "AIRFLOW_CONN_YOUTUBE_DEFAULT": json.dumps(youtube.connection),
         "MEDIA_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
         "MEDIA_FFMPEG": str(ffmpeg_notes / "ffmpeg"),
         "MEDIA_FFPROBE": str(shutil.which(ffprobe())),
