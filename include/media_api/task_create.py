@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from anyio.to_thread import run_sync
 
 from include.errors import ParameterError
+from include.ffmpeg_ops.compatibility import check_targets
 from include.ffmpeg_ops.encodings import TaskProfile
 from include.ffmpeg_ops.live.check import check_live
 from include.media_api import callbacks, profiles
@@ -90,11 +91,13 @@ def check(body: NewTask, client: str, settings: Settings, tables: Tables) -> Wan
     profile = profiles.find_profile(tables, client, body.profile_name or settings.task_profile)
     profiles.check(profile, settings)
     wanted = WantedTask(client, source, targets, profile, body.callback_url)
-    if wanted.is_live:
-        try:
+    try:
+        if wanted.is_live:
             check_live(profile, source.scheme, [(target.scheme, target.key) for target in targets], settings)
-        except ParameterError as error:
-            raise Refusal(400, error.code, error.message) from error
+        else:
+            check_targets(profile, [f"{target.bucket}/{target.key}" for target in targets])
+    except ParameterError as error:
+        raise Refusal(400, error.code, error.message) from error
     return wanted
 
 

@@ -319,6 +319,8 @@ def test_an_unknown_profile_is_told(demo: Caller, name: str) -> None:
         ("broadcast_mpeg2", ["s3://media/out/a.ts", "rtmp://live.example.com/app/key"]),
         ("video_mp4_1280x720_1728kbps", ["s3://media/out/a.mp4", "s3://media/out/a.mp4"]),
         ("video_mp4_1280x720_1728kbps", ["s3://media/in/talk.mp4"]),
+        ("video_mp4_1280x720_1728kbps", ["s3://media/out/talk.m3u8"]),
+        ("hls_ladder_h264", ["s3://media/out/talk.mp4"]),
     ],
 )
 def test_what_cannot_go_together_is_told(demo: Caller, profile: str, urls: list[str]) -> None:
