@@ -1,4 +1,4 @@
-"""The clients of S3, DynamoDB and STS: where retries, timeouts and addressing are decided, once."""
+"""The clients of S3, DynamoDB, SQS and STS: where retries, timeouts and addressing are decided, once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["dynamodb_client", "s3_client", "sts_client"]
+__all__ = ["dynamodb_client", "s3_client", "sqs_client", "sts_client"]
 
 # Retries live here and nowhere above: a second layer would multiply the waiting.
 _COMMON: dict[str, Any] = {
@@ -63,10 +63,15 @@ def sts_client() -> Any:
     return _impatient_client("sts")
 
 
-def _impatient_client(service: Literal["dynamodb", "sts"]) -> Any:
+def sqs_client() -> Any:
+    """Return a thread-safe SQS client, made as :func:`s3_client` makes its own; it may wait 20 s for messages."""
+    return _impatient_client("sqs", read_timeout=30)
+
+
+def _impatient_client(service: Literal["dynamodb", "sqs", "sts"], read_timeout: float = 5) -> Any:
     session = boto3.session.Session()
     # A request of a client waits for each call: rather tell it soon that the service does not answer.
-    impatient = {"retries": {"mode": "standard", "total_max_attempts": 3}, "connect_timeout": 2, "read_timeout": 5}
+    impatient = {"retries": {"mode": "standard", "total_max_attempts": 3}, "connect_timeout": 2, "read_timeout": read_timeout}
     config = Config(**_COMMON | impatient)
     client = session.client(service, config=config)
     if not _is_loopback(urlsplit(client.meta.endpoint_url).hostname or ""):

@@ -163,7 +163,7 @@ class Problem(Document):
 
 
 class Outcome(Document):
-    """What became of an upload, and when (epoch seconds)."""
+    """What became of an upload, and when (epoch seconds); of one that is running: when it was started again."""
 
     state: Literal["running", "complete", "failed", "aborted"] = "running"
     at: float = 0.0

@@ -120,7 +120,8 @@ class Uploads:
 
     def reopen(self, reference: UploadReference) -> Outcome:
         """Forget a failure: somebody has started the upload's run again."""
-        return self._decide(reference, lambda now: Outcome() if now.state == "failed" else now)
+        again = Outcome(at=self._clock())
+        return self._decide(reference, lambda now: again if now.state == "failed" else now)
 
     def _decide(self, reference: UploadReference, change: Callable[[Outcome], Outcome]) -> Outcome:
         return self._change(reference.atom_id, reference.upload_id, "outcome", Outcome(), change)

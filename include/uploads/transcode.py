@@ -14,7 +14,8 @@ _NAME_CHARACTERS = 80
 
 def transcode_request(upload: Upload, bucket: str) -> TranscodeRequest:
     """Return the transcode of the joined file in ``bucket``, named after the file that was uploaded."""
-    stem = upload.filename.rpartition("/")[2].rpartition(".")[0] or upload.filename
+    filename = upload.filename.replace("\\", "/").rpartition("/")[2]
+    stem = filename.rpartition(".")[0] or filename
     name = re.sub(r"[^\w-]+", "_", stem).strip("_")[:_NAME_CHARACTERS]
     return TranscodeRequest(
         bucket=bucket,

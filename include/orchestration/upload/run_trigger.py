@@ -1,0 +1,111 @@
+"""Follows the run that transcodes an upload's file; its progress is the destination's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSuccessEvent, TriggerEvent
+
+from include.errors import MediaError
+from include.orchestration.override import job_for
+from include.orchestration.upload.access import open_uploads
+from include.uploads.models import UploadReference
+from include.worker.models import TranscodeRequest
+
+__all__ = ["TranscodeTrigger", "percent"]
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 3.0
+# Each look asks Airflow twice, at some 25 ms, and one process makes those of all triggers.
+SHARE_SECONDS = 0.1
+SHARES = (2, 90, 8)  # of planning, encoding, and assembling, of the time of a run
+_DONE = {"success", "skipped"}
+
+
+class TranscodeTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped here
+    """Ends its task by itself when the run of ``request`` has ended; the destination is told of progress, end and error."""
+
+    active = 0
+
+    def __init__(self, *, atom_id: str, upload_id: str, client: str, request: dict[str, Any]) -> None:
+        super().__init__()
+        self.reference = UploadReference(atom_id=atom_id, upload_id=upload_id, client=client)
+        self.request = TranscodeRequest.model_validate(request)
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """See :meth:`BaseTrigger.serialize`."""
+        arguments = {**self.reference.model_dump(), "request": self.request.model_dump(mode="json")}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """See :meth:`BaseTrigger.run`."""
+        TranscodeTrigger.active += 1
+        try:
+            done = await self._follow()
+        finally:
+            TranscodeTrigger.active -= 1
+        yield TaskSuccessEvent() if done else TaskFailedEvent()
+
+    async def _follow(self) -> bool:
+        shown = -1.0
+        while True:
+            try:
+                state, tasks = await asyncio.to_thread(self._look)
+                if state in {"success", "failed"}:
+                    await asyncio.to_thread(self._end, state == "success")
+                    return state == "success"
+                if (reached := percent(tasks)) != shown:
+                    await asyncio.to_thread(self._show, reached)
+                    shown = reached
+            except Exception as error:  # a table or an API server that is away will be back, and the run goes on meanwhile
+                logger.warning("The run %s was not seen: %s: %s", self.request.run_id, type(error).__name__, error)
+            await asyncio.sleep(max(POLL_SECONDS, SHARE_SECONDS * TranscodeTrigger.active))
+
+    def _look(self) -> tuple[str, Mapping[str, str | None]]:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415
+
+        run_id = self.request.run_id
+        told: Any = RuntimeTaskInstance.get_dagrun_state("transcode", run_id)
+        state = str(getattr(told, "value", told))
+        if state in {"success", "failed"}:
+            return state, {}
+        found = RuntimeTaskInstance.get_task_states(dag_id="transcode", run_ids=[run_id])
+        return state, found.get(run_id) or {}
+
+    def _show(self, reached: float) -> None:
+        self._advance(status="transcoding", progress=reached, details="Transcoding" if reached else None)
+
+    def _end(self, done: bool) -> None:
+        if done:
+            key = self.request.destination_key
+            self._advance(status="complete", details=f"s3://{self.request.bucket}/{key}")
+            return
+        self._advance(status="failed", error=self._error())
+
+    def _error(self) -> str:
+        try:
+            outcome = job_for(self.request).read_outcome()
+        except MediaError:
+            outcome = None
+        error = outcome.error if outcome is not None else None
+        return str(error["message"]) if error else "The transcode was ended before it was complete."
+
+    def _advance(self, **state: Any) -> None:
+        open_uploads().set_destination(self.reference.atom_id, self.reference.upload_id, "s3Bucket", **state)
+
+
+def percent(tasks: Mapping[str, str | None]) -> float:
+    """Return how far a run of ``transcode`` is, 0 to 99, from the states of its tasks by id (``encode_3`` for a mapped one)."""
+
+    def share(*names: str) -> float:
+        states = [state for name, state in tasks.items() if name in names]
+        return float(bool(states) and all(str(state) in _DONE for state in states))
+
+    units = [str(state) for name, state in tasks.items() if name.startswith("encode_")]
+    encoded = sum(state in _DONE for state in units) / len(units) if units else 0.0
+    first, mapped, last = SHARES
+    return round(min(99.0, first * share("plan") + mapped * encoded + last * share("finish")), 1)
