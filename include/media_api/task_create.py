@@ -117,6 +117,9 @@ async def start(services: Services, wanted: WantedTask) -> str:
         requests = [wanted.request(services.settings.bucket, task_id) for task_id in ids]
         chosen, exists = await _first_usable(services, wanted, requests)
         first += GENERATIONS_AT_ONCE
+    if exists and wanted.callback_url is not None:
+        await run_sync(_keep_callback, services, chosen)
+        await callbacks.heed(services.gateway, dag_of(chosen), [chosen.reference.run_id])
     if not exists:
         await run_sync(_keep, services, chosen)
         note = f"{wanted.client}: {source.redacted} to {', '.join(chosen.reference.targets)} ({wanted.profile.profile_name})"
@@ -163,17 +166,21 @@ def _are_delivered(services: Services, wanted: WantedTask, job: Job) -> bool:
 def _keep(services: Services, request: TaskRequest) -> None:
     """Write what the run reads, and what it tells, before there is a run."""
     job = job_of(services, request)
-    reference = request.reference
     # Of a run of this id that was deleted since.
     services.store.delete(job.bucket, job.cancelled_key)
     job.write_task(request)
+    _keep_callback(services, request)
+
+
+def _keep_callback(services: Services, request: TaskRequest) -> None:
+    reference = request.reference
     about = {
         "task_id": reference.task_id,
         "source": reference.source,
         "targets": list(reference.targets),
         "profile_name": reference.profile_name,
     }
-    callbacks.keep(job, request.callback_url, reference.client, about)
+    callbacks.keep(job_of(services, request), request.callback_url, reference.client, about)
 
 
 def _check_place(field: str, url: MediaUrl, settings: Settings) -> None:

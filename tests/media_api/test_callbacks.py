@@ -14,8 +14,10 @@ from include.media_api import super_resolution
 from include.settings import Settings
 from include.worker.callback import Callback
 from include.worker.job import Job
+from include.worker.task_request import TaskReference
 from tests.media_api.conftest import body
 from tests.media_api.fakes import FakeAirflow, MemoryStore
+from tests.media_api.signed import Caller
 
 URL = "https://ott.example/hook?token=secret-of-ott"
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -24,7 +26,7 @@ WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     # Checked as those of the environment are.
-    return Settings(**settings.model_dump(exclude_unset=True) | {"webhook_secrets": f"ott:{WHSEC}"})
+    return Settings(**settings.model_dump(exclude_unset=True) | {"webhook_secrets": f"ott:{WHSEC},demo:{WHSEC}"})
 
 
 @pytest.fixture(autouse=True)
@@ -126,3 +128,15 @@ def test_a_served_callback_goes_unless_it_was_replaced_meanwhile(store: MemorySt
     assert job.read_callbacks() == (second,)
     job.delete_callback(second)
     assert job.read_callbacks() == ()
+
+
+def test_a_task_that_is_joined_tells_the_later_callback_too(
+    demo: Caller, store: MemoryStore, airflow: FakeAirflow, settings: Settings
+) -> None:
+    store.add("in/talk.mp4")
+    task_id = demo.create().json()["task_id"]
+    assert demo.create(callback_url=URL).json()["task_id"] == task_id
+    ((_, run),) = airflow.dag_runs.items()
+    assert ("restart_task", f"{run.run_id} webhooks") in airflow.calls
+    (callback,) = kept(store, settings, TaskReference.model_validate(run.conf).job_id)
+    assert (callback.url, callback.about["task_id"]) == (URL, task_id)
