@@ -7,38 +7,36 @@ timeout, cancellation, and a failure told as an error of our own tree.
 from __future__ import annotations
 
 import logging
-import os
-import re
 import select
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from include.errors import InternalError, TimedOut
 from include.ffmpeg_ops import log
 from include.ffmpeg_ops.log import LogLine
 from include.ffmpeg_ops.process import Child, Flag, Progress
+from include.ffmpeg_ops.redaction import redacted
 from include.ffmpeg_ops.tools import Tools, tools
 from include.settings import Settings, get_settings
 
 __all__ = [
     "ANALYSIS",
+    "AnyFlag",
     "Command",
     "Completed",
-    "Feed",
     "LogLine",
     "Progress",
     "Stream",
     "Tools",
-    "feed",
+    "command_line",
     "input_options",
-    "redacted",
+    "outcome",
     "run",
     "stream",
     "tools",
@@ -58,7 +56,6 @@ _CONTAINERS = (
 )
 # What ffmpeg ends with after a polite signal, its outputs finished.
 _INTERRUPTED = 255
-_SECRET_OPTIONS = frozenset(("-passphrase", "-srt_streamid"))
 _STANDARD_OUTPUT = {"-", "pipe:1", "pipe:"}
 _READERS = {"source": (), "url": (), "concat": ("-f", "concat", "-safe", "0"), "hls": ("-f", "hls"), "image2": ("-f", "image2")}
 
@@ -115,12 +112,12 @@ def run(
     role = command.argv[0]
     # Progress shares standard output, unless the command itself writes there.
     progress = role == "ffmpeg" and not _STANDARD_OUTPUT.intersection(command.argv)
-    child = Child(_argv(command, progress, settings), on_progress if progress else None, progress)
+    child = Child(command_line(command, progress, settings), on_progress if progress else None, progress)
     try:
         status = child.wait(timeout, cancelled)
     finally:
         child.end()
-    return _completed(command, child, status, "" if progress else child.stdout.decode(errors="replace"))
+    return outcome(command, child, status, "" if progress else child.stdout.decode(errors="replace"))
 
 
 class Stream:
@@ -134,7 +131,7 @@ class Stream:
         self._error: BaseException | None = None
         self._closed = threading.Event()
         self._interrupted = False
-        watch = (timeout, _Any(self._closed, cancelled))
+        watch = (timeout, AnyFlag(self._closed, cancelled))
         self._watcher = threading.Thread(target=self._watch, args=watch, name="ffmpeg-watch", daemon=True)
         self._watcher.start()
 
@@ -188,16 +185,17 @@ class Stream:
         assert self._status is not None  # noqa: S101 - the watcher sets one of both
         if self._interrupted and self._status == _INTERRUPTED:
             self._status = 0
-        self.completed = _completed(self._command, self._child, self._status, "")
+        self.completed = outcome(self._command, self._child, self._status, "")
 
 
-class _Any:
+class AnyFlag:
     """Set when one of several events is."""
 
     def __init__(self, *events: threading.Event | None) -> None:
         self._events = [event for event in events if event is not None]
 
     def is_set(self) -> bool:
+        """Tell whether one of them is."""
         return any(event.is_set() for event in self._events)
 
 
@@ -217,7 +215,7 @@ def stream(
     settings = settings or get_settings()
     if not _STANDARD_OUTPUT.intersection(command.argv):
         raise ValueError("a streaming command writes to pipe:1")
-    child = Child(_argv(command, False, settings), None, False, piped=True)
+    child = Child(command_line(command, False, settings), None, False, piped=True)
     reading = Stream(command, child, timeout, cancelled)
     try:
         yield reading
@@ -225,133 +223,21 @@ def stream(
         reading.close()
 
 
-class Feed:
-    """A running command whose standard input the caller writes as it comes."""
-
-    def __init__(self, command: Command, child: Child, cancelled: threading.Event | None) -> None:
-        self._command = command
-        self._child = child
-        self._status: int | None = None
-        self._error: BaseException | None = None
-        self._closed = threading.Event()
-        watch = (_Any(self._closed, cancelled),)
-        self._watcher = threading.Thread(target=self._watch, args=watch, name="ffmpeg-watch", daemon=True)
-        self._watcher.start()
-        self._poll = select.poll()
-        self._poll.register(child.feed, select.POLLOUT)
-        os.set_blocking(child.feed.fileno(), False)
-
-    def write(self, data: bytes, timeout: float) -> None:
-        """Write all of ``data``; raises what the process failed with, :class:`TimedOut` where it took nothing for so long."""
-        rest = memoryview(data)
-        while rest:
-            ready = self._poll.poll(timeout * 1000)
-            if not ready:
-                raise TimedOut(f"{self._command.argv[0]} took no data for {timeout:g} seconds.")
-            try:
-                rest = rest[self._child.feed.write(rest) or 0 :]
-            except BrokenPipeError:
-                self._watcher.join()
-                self._result()
-                raise InternalError(f"{self._command.argv[0]} ended before its input did.") from None
-
-    def check(self) -> None:
-        """Raise what the process failed with, where it has ended."""
-        if not self._watcher.is_alive():
-            self._result()
-            raise InternalError(f"{self._command.argv[0]} ended before its input did.")
-
-    def finish(self, timeout: float) -> Completed:
-        """Tell of the end of the input, and wait for that of the process; raises as :meth:`write` does."""
-        self._child.feed.close()
-        self._watcher.join(timeout)
-        if self._watcher.is_alive():
-            raise TimedOut(f"{self._command.argv[0]} did not finish within {timeout:g} seconds.")
-        return self._result()
-
-    def close(self) -> None:
-        """End the process where it has not ended yet."""
-        self._closed.set()
-        self._watcher.join()
-        self._child.end()
-
-    def _watch(self, cancelled: Flag) -> None:
-        try:
-            self._status = self._child.wait(None, cancelled)
-        except BaseException as error:  # raised again where the input is written
-            self._error = error
-            self._child.stop()
-
-    def _result(self) -> Completed:
-        if self._error is not None:
-            raise self._error
-        assert self._status is not None  # noqa: S101 - the watcher sets one of both
-        return _completed(self._command, self._child, self._status, "")
-
-
-@contextmanager
-def feed(
-    command: Command,
-    *,
-    on_progress: Callable[[Progress], None] | None = None,
-    cancelled: threading.Event | None = None,
-    settings: Settings | None = None,
-) -> Iterator[Feed]:
-    """Run ``command``, which reads ``pipe:0``, and let the caller write that while it runs; no process is left behind.
-
-    Cancelled, it ends and what the caller does next raises :class:`Cancelled`. The thread that enters is the one that writes and
-    leaves; ``on_progress`` is called from another one.
-    """
-    settings = settings or get_settings()
-    child = Child(_argv(command, True, settings), on_progress, True, fed=True)
-    feeding = Feed(command, child, cancelled)
-    try:
-        yield feeding
-    finally:
-        feeding.close()
-
-
-# An address up to its host, whatever it is quoted in; user and password are before the host.
-_ADDRESS = re.compile(
-    r"\b(?P<scheme>[a-z][a-z0-9+]*)://(?:[^\s/'\"@]*@)?(?P<host>[^\s/'\"?]*)(?P<path>[^\s'\"?]*)(?P<query>\?[^\s'\"]*)?"
-)
-
-
-def redacted(text: str) -> str:
-    """Return ``text`` with what may be secret in its addresses left out: user, password, query, and paths but those of http."""
-
-    def shown(found: re.Match[str]) -> str:
-        path = found["path"] if found["scheme"] in {"http", "https"} else "/..." if found["path"].strip("/") else ""
-        return f"{found['scheme']}://{found['host']}{path}{'?...' if found['query'] else ''}"
-
-    return _ADDRESS.sub(shown, text)
-
-
-def _argv(command: Command, progress: bool, settings: Settings) -> list[str]:
+def command_line(command: Command, progress: bool, settings: Settings) -> list[str]:
+    """Return what is started, and log it, without its secrets; with ``progress`` it is told on standard output."""
     role = command.argv[0]
     argv = [_program(role, settings), *_global_options(role, progress), *command.argv[1:]]
-    logger.info("%s", _without(_secrets(command), redacted(shlex.join(argv))))
+    logger.info("%s", redacted(shlex.join(argv), command.argv))
     return argv
 
 
-def _secrets(command: Command) -> set[str]:
-    """Return the values of options that hold one."""
-    return {value for option, value in zip(command.argv, command.argv[1:], strict=False) if option in _SECRET_OPTIONS}
-
-
-def _without(secrets: Iterable[str], text: str) -> str:
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(shlex.quote(secret), "...").replace(secret, "...")
-    return text
-
-
-def _completed(command: Command, child: Child, status: int, stdout: str) -> Completed:
+def outcome(command: Command, child: Child, status: int, stdout: str) -> Completed:
     """Return how a process ended; raise what its failure means."""
     role = command.argv[0]
     if status != 0 or log.lost_output(child.log) or log.no_decoder(child.log):
         private = {arg.removeprefix("file:") for arg in command.argv if arg.startswith(("/", "file:/"))}
         error = log.failure(role, status, tuple(child.log), private)
-        raise type(error)(_without(_secrets(command), redacted(error.message)))
+        raise type(error)(redacted(error.message, command.argv))
     return Completed(stdout, tuple(child.log), time.monotonic() - child.started, child.cpu_seconds, child.frames)
 
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from include.errors import VerificationFailed
+from include.ffmpeg_ops.feed import feed
 from include.ffmpeg_ops.live import commands
 from include.ffmpeg_ops.live.transport import Slicer
-from include.ffmpeg_ops.runner import Command, feed, run
+from include.ffmpeg_ops.runner import Command, run
 from include.media_store.models import ObjectRef
 from include.net.urls import MediaUrl
 from include.worker.workbench import Workbench

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from include.errors import Cancelled, MediaError, OutputNotSupported, ParameterError
+from include.ffmpeg_ops.feed import Feed, feed
 from include.ffmpeg_ops.live import commands
 from include.ffmpeg_ops.live.backoff import Backoff
 from include.ffmpeg_ops.live.commands import Opened
 from include.ffmpeg_ops.live.outlet import Outlet
 from include.ffmpeg_ops.live.target import Target
 from include.ffmpeg_ops.live.transport import Piece
-from include.ffmpeg_ops.runner import Command, Feed, Progress, feed
+from include.ffmpeg_ops.runner import Command, Progress
 from include.settings import Settings
 
 __all__ = ["Relay"]
