@@ -55,6 +55,7 @@ class Session:
     offset: int = 0
     writing: bool = False
     video_id: str = ""
+    sha256: str = ""
     listed: int = 0
 
 
@@ -261,11 +262,12 @@ class Server:
 
 
 def _described(session: Session) -> dict[str, Any]:
-    with session.path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if session.video_id and not session.sha256:
+        with session.path.open("rb") as file:
+            session.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return {
-        "id": session.id, "video_id": session.video_id, "offset": session.offset, "total": session.total, "sha256": digest,
-        "path": str(session.path), "resource": session.resource, "channel": session.channel,
+        "id": session.id, "video_id": session.video_id, "offset": session.offset, "total": session.total,
+        "sha256": session.sha256, "path": str(session.path), "resource": session.resource, "channel": session.channel,
     }  # fmt: skip
 
 
