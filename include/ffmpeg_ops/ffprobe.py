@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from include.errors import InputError, InputNotSupported, InvalidInputData, LimitExceeded, TimedOut
-from include.ffmpeg_ops import damage, packets, runner
+from include.ffmpeg_ops import damage, log, packets, runner
 from include.ffmpeg_ops.packets import Frame, StreamPackets
 from include.ffmpeg_ops.runner import Completed
 from include.settings import Settings
@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 # A bound for what is read and kept in memory: twelve hours at 60 fps with two audio streams have about 7 million packets.
 MAX_PACKETS = 10_000_000
+# One piece of memory: the longest sound headers and the largest pictures fit, what is made to fill the machine does not.
+MAX_ALLOCATION = 2**29
 # Read speed below which something is wrong, bytes a second.
 SLOWEST_READ = 20 * 2**20
 
@@ -60,6 +62,8 @@ class Source:
             done = self._complete(options)
         except InputError as error:
             raise self._refusal(error) from error
+        if error := log.too_large(done.log):
+            raise error
         document: Mapping[str, Any] = json.loads(done.stdout)
         if "format" not in document:
             raise InvalidInputData("The source has no readable header.")
@@ -85,7 +89,7 @@ class Source:
             *("-select_streams", str(stream)),
             *("-show_entries", packets.FRAME_ENTRIES),
             *("-of", "compact=p=0"),
-            timeout=300 + 4 * seconds,
+            timeout=300 + 4 * min(seconds, self._settings.max_source_seconds),
             listen=False,
         )
         return packets.parse_frames(text)
@@ -137,9 +141,14 @@ class Source:
         return done.stdout
 
     def _complete(self, options: Sequence[str], timeout: float | None = None) -> Completed:
-        argv = ("ffprobe", *runner.input_options(), *options, "-i", f"file:{self._path}")
+        settings = self._settings
+        # The same passes look at what we have upscaled. Twice as many, since decoders count their padding: who knows what the
+        # source says of itself checks the limit itself.
+        pixels = 2 * max(settings.max_source_pixels, settings.sr_max_output_pixels)
+        limits = ("-max_alloc", str(MAX_ALLOCATION), "-max_pixels", str(pixels))
+        argv = ("ffprobe", *limits, *runner.input_options(), *options, "-i", f"file:{self._path}")
         try:
-            return runner.run(runner.Command(argv), timeout=timeout or 60 + self.size / SLOWEST_READ, settings=self._settings)
+            return runner.run(runner.Command(argv), timeout=timeout or 60 + self.size / SLOWEST_READ, settings=settings)
         except TimedOut as error:
             raise TimedOut("Probing the source took too long.") from error
 

@@ -10,6 +10,7 @@ from include.errors import (
     InputNotSupported,
     InternalError,
     InvalidInputData,
+    LimitExceeded,
     MediaError,
     OutputNotSupported,
 )
@@ -127,11 +128,29 @@ def no_decoder(lines: Iterable[LogLine]) -> bool:
     return any(_NO_DECODER.search(line.message) for line in lines)
 
 
+_NO_MEMORY = r"Cannot allocate memory|Out of memory"
+# What decoders say of a picture that is larger than the option max_pixels allows.
+_TOO_LARGE = re.compile(r"Picture size (\d+x\d+) exceeds specified max pixel count")
+
+
+def too_large(lines: Iterable[LogLine]) -> LimitExceeded | None:
+    """Return the error where a picture was refused for its size, after which ffprobe may well end with status 0."""
+    size = next((match[1] for line in lines if (match := _TOO_LARGE.search(line.message))), None)
+    if size is None:
+        return None
+    return LimitExceeded(f"The source's picture has {size} pixels, more than are allowed (MEDIA_MAX_SOURCE_PIXELS).")
+
+
 _FAILURES: tuple[tuple[re.Pattern[str], type[MediaError], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), error, sentence)
     for pattern, error, sentence in [
+        (
+            r"Number of streams exceeds max_streams",
+            LimitExceeded,
+            "The source has more streams than are allowed (MEDIA_MAX_SOURCE_STREAMS).",
+        ),
         (r"No space left on device", InternalError, "The disk is full."),
-        (r"Cannot allocate memory|Out of memory", InternalError, "The machine is out of memory."),
+        (_NO_MEMORY, InternalError, "The machine is out of memory."),
         (
             r"not on whitelist|not in allowed",
             InputNotSupported,
@@ -172,15 +191,26 @@ _FAILURES: tuple[tuple[re.Pattern[str], type[MediaError], str], ...] = tuple(
 
 
 def failure(program: str, status: int, lines: Sequence[LogLine], private: Iterable[str] = ()) -> MediaError:
-    """Return the error that ``program``'s end with ``status`` (negative: a signal) means; ``private`` paths stay hidden."""
+    """Return the error that ``program``'s end with ``status`` (negative: a signal) means.
+
+    ``private`` are the paths of its files, which stay hidden.
+    """
     if status < 0:
         return InternalError(f"{program} was ended by signal {-status}.")
+    if error := too_large(lines):
+        return error
     messages = [line.message for line in lines if line.level in LEVELS[:3]]
-    for pattern, error, sentence in _FAILURES:
+    for pattern, kind, sentence in _FAILURES:
         for message in messages:
             if pattern.search(message):
-                return error(f"{sentence} {program} says: {hide_paths(message, private)}")
+                if program == "ffprobe" and pattern.pattern == _NO_MEMORY:
+                    # It is allowed so much at a time that only a header can want more.
+                    return InvalidInputData("The source's header wants more memory than any sound one.")
+                return kind(f"{sentence} {program} says: {hide_paths(message, private)}")
     last = hide_paths(messages[-1], private) if messages else "nothing"
+    if program == "ffprobe" and tuple(private):
+        # It does nothing but read, from our own disk; and what sizes and counts that overflow come to is any error there is.
+        return InvalidInputData(f"The source cannot be read. ffprobe says: {last}")
     return InternalError(f"{program} failed with exit status {status} and says: {last}")
 
 
