@@ -22,6 +22,7 @@ from include.ffmpeg_ops.encodings import Encoding
 __all__ = [
     "CODECS",
     "ENCODERS",
+    "GOP_SECONDS",
     "MPEG2_LONGEST_GOP",
     "check_frame_rate",
     "check_size",
@@ -105,7 +106,8 @@ def video_options(
         constant = encoding.rc_mode == "cbr" and encoding.bitrate is not None
         if encoding.format == "h264":
             options += ["-profile:v", "high"]
-            own |= {"nal-hrd": "cbr"} if constant else {}
+            # In a transport stream the parameter sets come before the buffering periods that refer to them only so.
+            own |= {"nal-hrd": "cbr", "repeat-headers": 1} if constant else {}
         else:
             own |= _X265 | ({"strict-cbr": 1} if constant else {}) | ({"pools": threads} if threads else {})
         if own:

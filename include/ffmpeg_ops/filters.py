@@ -118,12 +118,14 @@ def retime(prepared: Any, task: VideoTask) -> Any:
         rebased = prepared.filter("setpts", f"PTS-({stream.start_pts})").filter("settb", _ratio(timing.time_base))
         return rebased.filter("setpts", f"PTS-{start}")
     rebased = prepared.filter("setpts", f"PTS-({chunk.start_pts})")
-    if task.resampled or task.damage_policy == "salvage":
-        # Where frames are missing the one before (at the start: after) stands in, so that the chunk keeps its length. Of sound
-        # pictures at another rate rounding takes at most one.
+    salvage = task.damage_policy == "salvage"
+    if task.resampled or salvage:
+        # Where frames are missing the one before (at the start: after) stands in, so that the chunk keeps its length. At another
+        # rate the last one stays as long as it is shown, and no longer: that more are missing is to be found out.
+        at_end = {"eof_action": "pass"} if task.resampled else {}
         rebased = (
-            rebased.filter("fps", fps=_ratio(timing.frame_rate), start_time=0, round="near")
-            .filter("tpad", stop=-1 if task.damage_policy == "salvage" else 1, stop_mode="clone")
+            rebased.filter("fps", fps=_ratio(timing.frame_rate), start_time=0, round="near", **at_end)
+            .filter("tpad", stop=-1 if salvage else chunk.held + 1, stop_mode="clone")
             .filter("trim", end_frame=chunk.frames)
         )
     return rebased.filter("settb", _ratio(timing.time_base)).filter("setpts", "N")

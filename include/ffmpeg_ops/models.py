@@ -189,6 +189,7 @@ class Chunk(Frozen):
         description="seconds from the chunk's start, one per keyframe after the first: midway between the frame before and it"
     )
     thumbnails: tuple[int, ...] = Field((), description="source PTS of the frames that become thumbnails")
+    held: int = Field(0, description="at another frame rate: how many of the frames only repeat the source's last")
 
 
 class Rung(Frozen):

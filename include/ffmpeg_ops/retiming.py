@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import floor
 
 from include.errors import OutputNotSupported
-from include.ffmpeg_ops.codecs import check_frame_rate, gop_frames
+from include.ffmpeg_ops.codecs import GOP_SECONDS, check_frame_rate, gop_frames
 from include.ffmpeg_ops.encodings import TaskProfile
 from include.ffmpeg_ops.models import Chunk, FrameIndex, MediaInfo, OutputTiming
 from include.ffmpeg_ops.timeline import cut
@@ -25,7 +25,6 @@ def task_timeline(
     chunk_seconds: float,
     max_chunks: int,
     slots: int,
-    segment_seconds: int,
 ) -> tuple[OutputTiming, tuple[Chunk, ...]]:
     """Return timing and chunks of a task's outputs; the other arguments are :func:`include.ffmpeg_ops.timeline.cut`'s.
 
@@ -38,9 +37,11 @@ def task_timeline(
     if first.format == "mpeg2" and first.framerate is None and not video.constant_frame_rate:
         raise OutputNotSupported("The source's frame rate varies, which MPEG-2 cannot have; name a framerate in the profile.")
     check_frame_rate(first, rate)
-    gop_seconds = gop_frames(first, rate) / rate
+    # Where the rate varies, the time that so many frames take on the average.
+    even = video.constant_frame_rate or first.framerate is not None or first.gop_size is not None
+    gop_seconds = gop_frames(first, rate) / rate if even else Fraction(GOP_SECONDS)
     if first.framerate and not (video.constant_frame_rate and video.frame_rate == rate):
-        return resampled(index, info, rate, gop_seconds=gop_seconds, segment_seconds=segment_seconds)
+        return resampled(index, info, rate, gop_seconds=gop_seconds)
     # A constant rate, and one spread over the film, are kept by one encoder from end to end.
     whole = any(encoding.rc_mode != "vbr" for encoding in profile.encodings)
     timing, chunks = cut(
@@ -50,7 +51,8 @@ def task_timeline(
         max_chunks=1 if whole else max_chunks,
         slots=slots,
         gop_seconds=gop_seconds,
-        segment_seconds=segment_seconds,
+        # Keyframes, not HLS segments, say where chunks may begin: a task's may be of any length.
+        segment_seconds=gop_seconds,
         thumbnail_seconds=None,
     )
     if not timing.constant and max(len(chunk.force_times) for chunk in chunks) > MOST_LISTED_KEYFRAMES:
@@ -64,7 +66,7 @@ def frames_at(frame_rate: Fraction, duration: Fraction) -> int:
 
 
 def resampled(
-    index: FrameIndex, info: MediaInfo, frame_rate: Fraction, *, gop_seconds: Fraction, segment_seconds: int
+    index: FrameIndex, info: MediaInfo, frame_rate: Fraction, *, gop_seconds: Fraction
 ) -> tuple[OutputTiming, tuple[Chunk, ...]]:
     """Return the timeline of all frames in one chunk, at another rate: frame n shows what is seen nearest to n / rate."""
     time_base = 1 / frame_rate
@@ -78,10 +80,12 @@ def resampled(
         max_chunks=1,
         slots=1,
         gop_seconds=gop_seconds,
-        segment_seconds=segment_seconds,
+        segment_seconds=gop_seconds,
         thumbnail_seconds=None,
     )
-    return timing, (chunk.model_copy(update={"start_pts": index.pts[0], "end_pts": index.end_pts, "seek_pts": None}),)
+    last = floor((index.pts[-1] - index.pts[0]) * index.time_base * frame_rate + Fraction(1, 2))
+    whole = {"start_pts": index.pts[0], "end_pts": index.end_pts, "seek_pts": None, "held": max(0, count - 1 - last)}
+    return timing, (chunk.model_copy(update=whole),)
 
 
 def as_it_is(index: FrameIndex, info: MediaInfo) -> tuple[OutputTiming, tuple[Chunk, ...]]:

@@ -95,7 +95,7 @@ def cut(
     max_chunks: int,
     slots: int,
     gop_seconds: Fraction,
-    segment_seconds: int,
+    segment_seconds: int | Fraction,
     thumbnail_seconds: int | None,
 ) -> tuple[OutputTiming, tuple[Chunk, ...]]:
     """Cut a source into chunks of about ``chunk_seconds``, at most ``max_chunks``, evenly long for ``slots`` parallel units.

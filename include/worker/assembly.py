@@ -7,16 +7,18 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from include.errors import MediaError
 from include.ffmpeg_ops.models import Plan
-from include.ffmpeg_ops.package import Package
 from include.worker.models import Output, UnitResult, WorkUnit
 from include.worker.parts import common_source, done_results, fetch_outputs
 from include.worker.report import weighted_quality
 from include.worker.work import in_parallel
 from include.worker.workbench import Workbench
+
+if TYPE_CHECKING:
+    from include.ffmpeg_ops.package import Package
 
 __all__ = ["Assembly", "remove_stale"]
 

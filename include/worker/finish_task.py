@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from include.ffmpeg_ops.package import Package
 from include.net.urls import MediaUrl, parse_target
 from include.worker.assembly import Assembly, remove_stale
 from include.worker.models import FinishTask, UnitResult, WorkUnit
@@ -17,6 +16,9 @@ from include.worker.requests import split_key
 from include.worker.task_request import TaskReference
 from include.worker.work import Made
 from include.worker.workbench import Workbench
+
+if TYPE_CHECKING:
+    from include.ffmpeg_ops.package import Package
 
 __all__ = ["TaskFinishWork"]
 

@@ -123,7 +123,6 @@ class TaskPlanWork:
             chunk_seconds=settings.chunk_seconds,
             max_chunks=settings.max_units,
             slots=settings.unit_slots,
-            segment_seconds=_SEGMENT_SECONDS,
         )
         hevc = any(rung.codec == "hevc" for rung in rungs)
         return Plan(
