@@ -53,7 +53,7 @@ lint: setup lint-infra ## ruff, mypy, import rules, CloudFormation
 
 lint-310: setup # what the Inferentia 1 image shares uses nothing that Python 3.10 lacks
 	@mypy --python-version 3.10 --no-warn-return-any --no-warn-unused-ignores --cache-dir .mypy_cache/python310 \
-	  include/errors.py include/settings.py include/media_store include/ffmpeg_ops include/sr_model include/worker
+	  include/errors.py include/settings.py include/net include/media_store include/ffmpeg_ops include/sr_model include/worker
 
 lint-infra: setup ## check the CloudFormation templates
 	@cfn-lint

@@ -62,8 +62,8 @@ class Source:
             done = self._complete(options)
         except InputError as error:
             raise self._refusal(error) from error
-        if error := log.too_large(done.log):
-            raise error
+        if refused := log.too_large(done.log):
+            raise refused
         document: Mapping[str, Any] = json.loads(done.stdout)
         if "format" not in document:
             raise InvalidInputData("The source has no readable header.")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SHARED = ("errors.py", "settings.py", "ffmpeg_ops", "media_store", "sr_model", "worker")
+SHARED = ("errors.py", "settings.py", "ffmpeg_ops", "media_store", "net", "sr_model", "worker")
 # Every name of PyTorch that the backends on Neuron may use: found in 1.13.1 itself (TORCH=1 make test-py310 looks them up again).
 TORCH_1_13 = set((Path(__file__).parent / "torch_1_13_names.txt").read_text(encoding="utf-8").split())
 REQUIREMENTS = ROOT / "containers" / "worker-inf1" / "requirements.txt"
