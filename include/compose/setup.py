@@ -38,7 +38,7 @@ def main() -> int:
     """Make everything; exit status 0 when it is there."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     settings = Settings()
-    media = sorted({settings.bucket, *settings.buckets})
+    media = sorted({settings.bucket, *settings.buckets, settings.upload_bucket or settings.bucket})
     admin = boto3.session.Session(
         aws_access_key_id=os.environ["OBJECTS_ADMIN_ACCESS_KEY"], aws_secret_access_key=os.environ["OBJECTS_ADMIN_SECRET_KEY"]
     )

@@ -128,7 +128,9 @@ def test_events_of_any_number_in_any_order_at_the_same_time_lose_nothing(uploads
     assert uploads.read(one.atom_id, one.id).all_landed
 
 
-def test_an_event_is_believed_only_as_far_as_the_object_bears_it_out(uploads: Uploads, store: MemoryStore, upload: Upload) -> None:
+def test_an_event_is_believed_only_as_far_as_the_object_bears_it_out(
+    uploads: Uploads, store: MemoryStore, upload: Upload
+) -> None:
     note_object(uploads, store, upload.part(0).key)
     note_object(uploads, store, put(store, upload, 1, size=5))
     note_object(uploads, store, "uploads/atom/unknown/parts/0")
