@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,3 +123,19 @@ def test_what_is_secret_is_neither_logged_nor_shown(caplog: pytest.LogCaptureFix
     assert "a-secret-token" not in shown + caplog.text
     assert WHSEC.removeprefix("whsec_") not in shown + caplog.text
     assert "transcode.succeeded to http://127.0.0.1" in caplog.text
+
+
+def test_what_the_page_tells_receivers_to_run_takes_an_event_once_and_a_forgery_never() -> None:
+    page = (Path(__file__).parents[2] / "docs/webhooks.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    told: dict[str, Any] = {}
+    exec(code, told)
+    with receiver() as hook:
+        send(hook.url)
+    (taken,) = hook.received
+    seen: set[str] = set()
+    assert told["receive"](taken.body, taken.headers, WHSEC, seen)["type"] == "transcode.succeeded"
+    assert told["receive"](taken.body, taken.headers, WHSEC, seen) is None
+    for body, changes in ((taken.body + b" ", {}), (taken.body, {"webhook-id": "msg_other"})):
+        with pytest.raises(told["WebhookVerificationError"]):
+            told["receive"](body, taken.headers | changes, WHSEC, set())
