@@ -217,7 +217,6 @@ def _run(row: Mapping[str, Any]) -> Run:
         conf=row["conf"] or {},
         start_date=_time(row["start_date"]),
         end_date=_time(row["end_date"]),
-        dag_id=row["dag_id"],
     )
 
 

@@ -19,7 +19,6 @@ class Run:
     conf: Mapping[str, Any] = field(default_factory=dict)
     start_date: datetime | None = None
     end_date: datetime | None = None
-    dag_id: str = ""
 
     @property
     def is_finished(self) -> bool:

@@ -125,7 +125,7 @@ class FakeAirflow:
             raise self.error
         if (dag_id, run_id) in self.dag_runs:
             return False
-        self.dag_runs[dag_id, run_id] = Run(run_id, "queued", dict(conf), dag_id=dag_id)
+        self.dag_runs[dag_id, run_id] = Run(run_id, "queued", dict(conf))
         self.notes[run_id] = note
         return True
 
@@ -162,7 +162,7 @@ class FakeAirflow:
         self.dag_runs.pop((dag_id, run_id), None)
 
     def set_state(self, dag_id: str, run_id: str, state: str) -> None:
-        run = self.dag_runs.get((dag_id, run_id), Run(run_id, state, dag_id=dag_id))
+        run = self.dag_runs.get((dag_id, run_id), Run(run_id, state))
         self.dag_runs[dag_id, run_id] = replace(run, state=state)
 
     def begin(self, dag_id: str, run_id: str, state: str = "running", *, begun: datetime | None = None) -> None:
