@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -38,11 +39,11 @@ _TELL_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Relayed:
-    """How far a relay has come; without a ``video_id`` it waits for part ``awaits``, or for the join (``JOIN``)."""
+    """How far a relay has come; without a ``video_id`` it waits for part ``awaits``, the join (``JOIN``) or its next turn."""
 
     offset: int
     video_id: str = ""
-    awaits: int = 0
+    awaits: int | None = None
 
 
 class Relay:
@@ -67,15 +68,18 @@ class Relay:
         self._told_at = 0.0
         self._unsure = False
 
-    def relay_available(self) -> Relayed:
-        """Send all that is there, and return how far that went.
+    def relay_available(self, seconds: float = math.inf) -> Relayed:
+        """Send all that is there, for about so many seconds at most, and return how far that went.
 
         Raises ``LeaseTaken`` while another process is at it, ``YouTubeRefused`` (and its kinds) for what is final,
         ``YouTubeUnavailable`` or ``StorageError`` after some attempts, ``Cancelled`` when asked to, or when the upload has ended.
         """
         with self._ledger.lease():
             self._unsure = bool(self._ledger.note.session)
+            until = time.monotonic() + seconds
             while not self._ledger.note.video_id:
+                if time.monotonic() > until:
+                    return Relayed(self._ledger.note.offset)
                 awaits = self._with_patience(self._step)
                 if awaits is not None:
                     return Relayed(self._ledger.note.offset, awaits=awaits)

@@ -56,7 +56,7 @@ def context_of(upload: Upload, **xcoms: Any) -> Any:
 
 def relay_task(uploads: Uploads, answer: Any) -> RelayOperator:
     class Relay:
-        def relay_available(self) -> Relayed:
+        def relay_available(self, seconds: float) -> Relayed:
             if isinstance(answer, BaseException):
                 raise answer
             return answer
@@ -85,6 +85,12 @@ def test_a_relay_waits_for_the_next_part_without_a_slot(uploads: Uploads, upload
     trigger = caught.value.trigger
     assert (trigger.awaits, trigger.reference) == (1, upload.reference)
     assert caught.value.method_name == "resume"
+
+
+def test_a_relay_gives_way_after_its_turn(uploads: Uploads, upload: Upload) -> None:
+    with pytest.raises(TaskDeferred) as caught:
+        relay_task(uploads, Relayed(5)).execute(context_of(upload))
+    assert (caught.value.trigger.awaits, caught.value.trigger.not_before) == (None, 0.0)
 
 
 def test_a_relay_waits_for_the_end_of_anothers_lease(uploads: Uploads, upload: Upload) -> None:

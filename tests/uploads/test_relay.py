@@ -142,6 +142,13 @@ def test_parts_are_sent_in_order_as_soon_as_all_before_them_are_there(rig: Rig) 
     assert len(rig.videos()) == 1
 
 
+def test_a_turn_has_an_end(rig: Rig) -> None:
+    rig.land(0, 1, 2)
+    assert rig.relay().relay_available(seconds=-1) == Relayed(0)
+    assert rig.run().video_id
+    rig.assert_one_right_video()
+
+
 @pytest.mark.parametrize("size", [1, GRAIN, PART, PART + GRAIN])
 def test_any_size_is_relayed(rig: Rig, size: int) -> None:
     rig.content = CONTENT[:size]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -32,14 +32,16 @@ LONGEST_WAIT = 300.0
 # With the waits between them about three quarters of an hour.
 MOST_FAILURES = 12
 
-MakeRelay = Callable[["Upload", threading.Event], AbstractContextManager["Relay"]]
+# Then other tasks have their turn: a relay may take days, and a machine has few slots. It also is well below the task's deadline.
+TURN_SECONDS = 600.0
 
 
 class RelayOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped here
     """Relays the upload that the run's conf names; skipped where YouTube is none of its destinations.
 
-    It is deferred while the next part has not come, while another process relays, and while YouTube cannot be reached. An
-    error that is final is told in the upload's destination and fails the task at once. Returns the id of the video.
+    It is deferred while the next part has not come, while another process relays, while YouTube cannot be reached, and for a
+    moment after each turn of ten minutes. An error that is final is told in the upload's destination and fails the task at
+    once. Returns the id of the video.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -76,7 +78,7 @@ class RelayOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped h
         upload = destination.upload()
         try:
             with self.make_relay(upload, self._cancelled) as relay:
-                relayed = relay.relay_available()
+                relayed = relay.relay_available(TURN_SECONDS)
         except LeaseTaken as error:
             logger.info("%s", error.message)
             self._defer(upload, failures, not_before=error.until)
