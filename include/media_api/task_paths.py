@@ -48,4 +48,5 @@ _DESCRIPTIONS = {
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the ``responses`` of a route that can also answer ``statuses``."""
-    return {status: {"model": Failure, "description": _DESCRIPTIONS[status]} for status in sorted({401, 404, 500, 503, *statuses})}
+    wanted = sorted({401, 404, 500, 503, *statuses})
+    return {status: {"model": Failure, "description": _DESCRIPTIONS[status]} for status in wanted}

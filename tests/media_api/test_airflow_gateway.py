@@ -71,7 +71,7 @@ def test_nothing_is_asked_for_no_runs() -> None:
 
 
 def task(run_id: str, task_id: str, map_index: int, state: str | None) -> dict[str, Any]:
-    return {"dag_run_id": run_id, "task_id": task_id, "map_index": map_index, "state": state}
+    return {"dag_id": "transcode", "dag_run_id": run_id, "task_id": task_id, "map_index": map_index, "state": state}
 
 
 @pytest.mark.parametrize(
