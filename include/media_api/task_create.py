@@ -144,6 +144,9 @@ async def _first_usable(
 
 
 def _is_worth_joining(services: Services, wanted: WantedTask, request: TaskRequest, run: Run) -> bool:
+    # Most of those that are over are so at a glance: a stream may have been sent a thousand times.
+    if run.state == "failed" or (run.is_finished and wanted.is_live):
+        return False
     job = job_of(services, request)
     if is_cancelled(job, run):
         return False
