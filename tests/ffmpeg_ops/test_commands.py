@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from include.ffmpeg_ops import commands, filters
+from include.ffmpeg_ops.encodings import Encoding
 from include.ffmpeg_ops.models import (
     AudioStream,
     AudioTarget,
@@ -19,6 +20,7 @@ from include.ffmpeg_ops.models import (
     Color,
     OutputTiming,
     Rung,
+    TaskRung,
     VideoStream,
     VideoTask,
 )
@@ -87,10 +89,48 @@ def audio(index: int, source: tuple[str, int], layout: str, channels: int, bit_r
     return AudioTarget(stream=stream, channels=channels, layout=layout, sample_rate=48000, bit_rate=bit_rate)
 
 
+def task_rung(**fields: Any) -> TaskRung:
+    encoding = Encoding(**{"width": 1280, "height": 720, "bitrate": 1_728_000} | fields)
+    codec = {"h264": "h264", "h265": "hevc", "mpeg2": "mpeg2video", "copy": "h264"}[encoding.format]
+    return TaskRung(name="720p1728k", width=1280, height=720, codec=codec, encoding=encoding)
+
+
+def first_pass(task: VideoTask) -> Command:
+    command = commands.first_pass(SOURCE, task, OUT)
+    assert command is not None
+    return command
+
+
 NTSC = OutputTiming(time_base=Fraction(1001, 30000), frame_rate=Fraction(30000, 1001), constant=True)
 VARIABLE = OutputTiming(time_base=Fraction(1, 90000), frame_rate=Fraction(24000, 1001), constant=False)
 
+BETWEEN_BARS = task_rung(format="mpeg2", rc_mode="cbr", gop_size=12).model_copy(update={"picture": (960, 720)})
+WHOLE = {"index": 0, "first_frame": 0, "start_pts": 0, "seek_pts": None}
+
 CASES: dict[str, Command] = {
+    "task_vbr_h264": commands.encode_chunk(SOURCE, task(rungs=(task_rung(b_frame_size=2),)), OUT),
+    "task_cbr_mpeg2_between_bars": commands.encode_chunk(SOURCE, task(rungs=(BETWEEN_BARS,), chunk=WHOLE), OUT),
+    "task_first_pass_h265": first_pass(task(rungs=(task_rung(format="h265", rc_mode="2passvbr"),), chunk=WHOLE)),
+    "task_second_pass_h265": commands.encode_chunk(
+        SOURCE, task(rungs=(task_rung(format="h265", rc_mode="2passvbr"),), chunk=WHOLE, threads=2), OUT
+    ),
+    "task_second_pass_h264_at_another_rate": commands.encode_chunk(
+        SOURCE, task(rungs=(task_rung(rc_mode="2passvbr"),), chunk=WHOLE | {"held": 1}, timing=NTSC), OUT
+    ),
+    "task_copy": commands.copy_video(
+        SOURCE, task(rungs=(task_rung(format="copy"),), chunk=WHOLE | {"start_pts": 1024}), OUT
+    ),
+    "task_sound_of_three_kinds": commands.encode_audio(
+        SOURCE,
+        AudioTask(
+            targets=(
+                audio(1, ("5.1(side)", 6), "stereo", 2, 128_000).model_copy(update={"format": "mp3", "codec": "mp3"}),
+                audio(2, ("stereo", 2), "stereo", 2, 192_000).model_copy(update={"format": "ac3", "codec": "ac3"}),
+                audio(3, ("stereo", 2), "stereo", 2, 0).model_copy(update={"format": "copy", "codec": "ac3"}),
+            ),
+        ),
+        OUT,
+    ),
     "ladder_of_four": commands.encode_chunk(
         SOURCE, task(rungs=(SD, HD, FULL, TOP), threads=2, chunk={"thumbnails": (384000, 430000)}), OUT
     ),
