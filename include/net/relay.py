@@ -68,7 +68,7 @@ def _guarded(url: MediaUrl, settings: Settings, lookup: Lookup) -> Iterator[Guar
         # ffmpeg follows an RTSP server's redirect to whatever address.
         with _tunnel(url, addresses, settings) as tunnel:
             # Over UDP the server could name another sender, and ports that are not ours.
-            yield Guarded(_place(url, "rtsp", "127.0.0.1", tunnel.port), ("-rtsp_transport", "tcp"), "rtp,tcp")
+            yield Guarded(_place(url, "rtsp", "127.0.0.1", tunnel.port), ("-rtsp_transport", "tcp"), "tcp")
     elif url.scheme == "rtmp":
         yield _rtmp(url, addresses[0], url.port)
     elif url.scheme == "srt":

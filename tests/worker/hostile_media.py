@@ -173,6 +173,18 @@ def _flv(world: World) -> bytes:
     return file[:at] + struct.pack(">d", 1e12) + file[at + 8 :]
 
 
+def _late_flv(world: World) -> bytes:
+    file, position, last = bytearray(world.clip("flv")), 13, 0
+    while position < len(file):
+        # A picture, not a header or the end of the sequence
+        if file[position] == 9 and file[position + 12] == 1:
+            last = position
+        position += 15 + int.from_bytes(file[position + 1 : position + 4], "big")
+    late = (2 * 86400 * 1000).to_bytes(4, "big")
+    file[last + 4 : last + 8] = late[1:] + late[:1]
+    return bytes(file)
+
+
 def _raw_avi(width: int, height: int) -> Make:
     def make(world: World) -> bytes:
         # The first header of a format (BITMAPINFOHEADER) is the video's: raw pictures of 24 bits.
@@ -288,10 +300,7 @@ HOSTILE: dict[str, Hostile] = {
     "archive": Hostile(_zipped, _NO),
     "compressed file": Hostile(lambda world: gzip.compress(world.clip("short")), _NO),
     # More than anyone can take
-    "mp4 of many years": Hostile(
-        _mp4((*_MEDIA, b"mdhd"), lambda content: content[:12] + struct.pack(">II", 1, 2**31) + content[20:]),
-        (LimitExceeded, InvalidInputData),
-    ),
+    "flv whose last picture comes after two days": Hostile(_late_flv, _MUCH),
     "flv of many years": Hostile(_flv, (LimitExceeded, InvalidInputData)),
     "pictures of 8192x8192": Hostile(_raw_avi(8192, 8192), _MUCH),
     "raw pictures of 99999x99999": Hostile(
