@@ -5,6 +5,7 @@ It keeps objects until it ends: a restart begins with empty buckets.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -17,9 +18,11 @@ from include.settings import get_settings
 
 __all__ = ["main"]
 
+SWEEP_SECONDS = 600
+
 
 def main() -> None:
-    """Serve on the address in ``AWS_ENDPOINT_URL``; one thread makes buckets and tables as soon as the server answers."""
+    """Serve on the address in ``AWS_ENDPOINT_URL``; a thread makes buckets and tables as soon as the server answers."""
     url = os.environ["AWS_ENDPOINT_URL"]
     address = urlsplit(url)
     settings = get_settings()
@@ -32,7 +35,8 @@ def main() -> None:
 
 def _make(url: str, buckets: list[str], batch: bool) -> None:
     _make_buckets(url, buckets)
-    from include.media_store.tables import make_tables  # noqa: PLC0415  takes a while, and nobody needs them before the buckets
+    # These take a while to import, and nobody needs them before the buckets.
+    from include.media_store.tables import make_tables, sweep_nonces  # noqa: PLC0415
     from include.media_store.uploads_table import make_uploads_table  # noqa: PLC0415
 
     make_tables(get_settings())
@@ -41,6 +45,11 @@ def _make(url: str, buckets: list[str], batch: bool) -> None:
         from include.embedded.batch import image_name, job_environment, make_resources  # noqa: PLC0415
 
         make_resources(image=image_name(), sr_image=image_name(), environment=job_environment(os.environ))
+    while True:
+        # moto knows of no expiry, and every signed request leaves a nonce.
+        time.sleep(SWEEP_SECONDS)
+        with contextlib.suppress(Exception):
+            sweep_nonces(get_settings())
 
 
 def _make_buckets(url: str, buckets: list[str]) -> None:

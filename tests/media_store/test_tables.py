@@ -16,7 +16,7 @@ from include.compose import templates
 from include.compose.setup import INFRA
 from include.compose.setup import make_tables as make_templates_tables
 from include.errors import ObjectExists, StorageError
-from include.media_store.tables import DynamoTables, make_tables
+from include.media_store.tables import DynamoTables, make_tables, sweep_nonces
 from include.settings import Settings
 
 SETTINGS = Settings(_env_file=None, nonces_table="n", profiles_table="p")  # type: ignore[call-arg]
@@ -51,6 +51,15 @@ def test_a_nonce_that_has_expired_may_be_taken_again(tables: DynamoTables) -> No
     assert tables.claim_nonce("demo:public", "42", int(time.time()) - 2) is True
     assert tables.claim_nonce("demo:public", "42", soon()) is True
     assert tables.claim_nonce("demo:public", "42", soon()) is False
+
+
+def test_expired_nonces_are_swept_out_where_nothing_else_does(tables: DynamoTables, dynamodb: Any) -> None:
+    for number in range(30):
+        tables.claim_nonce("old", f"{number}", int(time.time()) - 2)
+        tables.claim_nonce("new", f"{number}", soon())
+    assert sweep_nonces(SETTINGS, dynamodb) == 30
+    assert sweep_nonces(SETTINGS, dynamodb) == 0
+    assert tables.claim_nonce("new", "1", soon()) is False
 
 
 def test_of_many_at_once_one_gets_the_nonce(tables: DynamoTables) -> None:
