@@ -321,6 +321,11 @@ class Settings(BaseSettings):
         upscaling = (self.batch_sr_queue_spot, self.batch_sr_queue_on_demand)
         return tuple(dict.fromkeys((*upscaling, self.batch_cpu_queue_spot, self.batch_cpu_queue_on_demand)))
 
+    def seconds_for(self, kind: str) -> int:
+        """Return how long a unit of that kind may take."""
+        # A stream has a deadline of its own; what is made of its recordings afterwards may take as long as any unit.
+        return self.unit_timeout_seconds + (self.live_seconds if kind == "live" else 0)
+
     def allows_bucket(self, bucket: str) -> bool:
         """Tell whether requests may name ``bucket``."""
         return bucket in (self.buckets or (self.bucket,))

@@ -47,7 +47,7 @@ def job_of(parameters: Mapping[str, Any]) -> Job | None:
 
 def deadline(settings: Settings) -> timedelta:
     """Return how long the task may take: the stream's own deadline, and the time to finish recordings."""
-    return timedelta(seconds=settings.live_seconds + settings.unit_timeout_seconds)
+    return timedelta(seconds=settings.seconds_for("live"))
 
 
 class LiveRetryPolicy(MediaRetryPolicy):

@@ -42,9 +42,7 @@ class LiveWork:
         self._workbench = workbench
         self._unit = unit
         self.fingerprint = unit.fingerprint
-        settings = workbench.settings
-        # The stream has a deadline of its own; what is done with recordings afterwards may take as long as any unit.
-        workbench.seconds = settings.live_seconds + settings.unit_timeout_seconds
+        workbench.seconds = workbench.settings.seconds_for("live")
 
     def finished(self) -> UnitResult | None:
         """Return the marker where the stream has ended well."""

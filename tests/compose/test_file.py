@@ -140,7 +140,7 @@ def test_a_message_of_celery_comes_back_only_after_the_deadline_of_every_unit() 
     assert environment["AIRFLOW__CELERY__TASK_ACKS_LATE"] == "True"
     assert environment["AIRFLOW__CELERY__WORKER_PREFETCH_MULTIPLIER"] == "1"
     timeout = int(example()["CELERY_VISIBILITY_TIMEOUT"])
-    assert timeout > Settings.model_fields["unit_timeout_seconds"].default * 2
+    assert timeout > Settings().seconds_for("live")
 
 
 def test_two_workers_are_started_and_have_time_to_end_their_units() -> None:

@@ -30,7 +30,7 @@ COPY = Encoding(container="copy", format="copy", audio_format="copy")
 
 def settings_for_live(settings: Settings, **changes: Any) -> Settings:
     """Settings that allow this machine, and lose patience soon."""
-    patient = {"allowed_networks": ("127.0.0.0/8",), "live_reconnect_seconds": 3.0, "stall_seconds": 5.0}
+    patient = {"allowed_networks": ("127.0.0.0/8",), "live_reconnect_seconds": 2.0, "stall_seconds": 2.0}
     return settings.model_copy(update=patient | changes)
 
 

@@ -70,7 +70,8 @@ class Broadcast:
     def run(self) -> None:
         """Return when the source has ended: a file at its end, a live one when it did not come back in time.
 
-        Raises what ``check`` does, :class:`InvalidInputData` where no picture ever came, and what no other attempt can mend.
+        Raises what ``check`` does, :class:`InvalidInputData` where no picture ever came, in an earlier attempt either, and what no
+        other attempt can mend.
         """
         while True:
             error = self._connect()
@@ -83,7 +84,7 @@ class Broadcast:
                 break
             logger.info("%s: %s Trying again in %.1f s.", self._source.url, error or "The stream ended.", pause)
             self._pause(pause)
-        if not self._hub.pictures.total:
+        if not self._hub.pictures.total and not self._begins_at:
             seconds = self._settings.live_reconnect_seconds
             detail = error or "It sent nothing."
             raise InvalidInputData(f"The source {self._source.url} brought no video within {seconds:g} seconds: {detail}")

@@ -89,10 +89,14 @@ class BatchBackend:
         return self.service.address()
 
     @property
+    def _seconds(self) -> int:
+        return self.settings.seconds_for(self.work.units[0].task.kind)
+
+    @property
     def limits(self) -> Limits:
         """How long a job may do what."""
         settings = self.settings
-        return Limits(settings.batch_runnable_seconds, settings.batch_queue_seconds, settings.unit_timeout_seconds)
+        return Limits(settings.batch_runnable_seconds, settings.batch_queue_seconds, self._seconds)
 
     def advance(self, advice: Verdict = Verdict.OVER) -> Document | Waiting:
         """Do what is to be done now: return a finished work's result, or the job to wait for; raise the work's error.
@@ -135,8 +139,7 @@ class BatchBackend:
             self._end(job, "moved", moved=True)
         elif verdict is Verdict.LATE:
             self._end(job, "late")
-            limit = self.settings.unit_timeout_seconds
-            raise TimedOut(f"The unit ran for {limit} s, its deadline (MEDIA_UNIT_TIMEOUT_SECONDS), and was ended.")
+            raise TimedOut(f"The unit ran for {self._seconds} s, its deadline (MEDIA_UNIT_TIMEOUT_SECONDS), and was ended.")
         elif verdict is Verdict.STUCK:
             self._end(job, "stuck")
             limit = self.settings.batch_queue_seconds

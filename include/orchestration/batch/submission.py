@@ -115,7 +115,7 @@ def submission(
                 {"onReason": "*", "action": "EXIT"},
             ],
         },
-        "timeout": {"attemptDurationSeconds": max(SMALLEST_TIMEOUT, settings.unit_timeout_seconds)},
+        "timeout": {"attemptDurationSeconds": max(SMALLEST_TIMEOUT, settings.seconds_for(work.units[0].task.kind))},
         "tags": {name: tag(value) for name, value in tags.items()},
         "propagateTags": True,
     }

@@ -77,7 +77,8 @@ def test_a_target_gets_its_protocols_container(scheme: str, muxer: str) -> None:
     target = Opened(f"{scheme}://192.0.2.1:9", scheme, ("-option", "1"), scheme)
     assert " ".join(commands.relay(target).argv) == (
         f"ffmpeg -protocol_whitelist pipe,{scheme} -format_whitelist mpegts -f mpegts "
-        f"-probesize 5000000 -analyzeduration 1000000 -fpsprobesize 0 -copyts -start_at_zero -i pipe:0 -map 0:v -map 0:a? -c copy {muxer} -option 1 {scheme}://192.0.2.1:9"
+        f"-probesize 5000000 -analyzeduration 1000000 "
+        f"-fpsprobesize 0 -copyts -start_at_zero -i pipe:0 -map 0:v -map 0:a? -c copy {muxer} -option 1 {scheme}://192.0.2.1:9"
     )
 
 
