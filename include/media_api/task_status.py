@@ -84,7 +84,8 @@ async def load_all(services: Services, client: str, runs: Sequence[Run]) -> list
     """Return the tasks of a client's runs; runs without a task, which somebody has made by hand, are left out."""
     ids = [str(run.conf.get("task_id")) for run in runs]
     requests = await run_sync(partial(in_parallel, partial(_read, services, client), ids, at_once=_READS_AT_ONCE))
-    return [KnownTask(request, run) for request, run in zip(requests, runs, strict=True) if request is not None]
+    found = zip(requests, runs, strict=True)
+    return [KnownTask(request, run) for request, run in found if request and request.reference.run_id == run.run_id]
 
 
 async def statuses(services: Services, tasks: Sequence[KnownTask]) -> list[TaskStatus]:

@@ -447,9 +447,11 @@ def test_a_wrong_parameter_of_the_list_is_named(demo: Caller, query: dict[str, A
 
 
 def test_runs_that_somebody_has_made_by_hand_are_no_tasks(demo: Caller, airflow: FakeAirflow) -> None:
+    task_id = created(demo)
     asyncio.run(airflow.trigger("transcode", run_id("demo", "by-hand"), {}))
+    asyncio.run(airflow.trigger("transcode", run_id("demo", "again"), {"task_id": task_id}))
     asyncio.run(airflow.trigger("transcode", run_id("demo", "77"), {"task_id": "77"}))
-    assert demo("GET", TASKS).json() == {"tasks": []}
+    assert [task["task_id"] for task in demo("GET", TASKS).json()["tasks"]] == [task_id]
 
 
 # -- errors of ours
