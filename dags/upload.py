@@ -31,6 +31,11 @@ has failed.
 """
 
 settings = get_settings()
+# More attempts than a unit has: nothing that is done is done again, and a client would have to send everything once more.
+arguments = dag_arguments(settings)
+arguments["default_args"] |= {"retries": 8}
+# Nearly all of a run is waiting in the triggerer, which costs nothing.
+arguments |= {"max_active_runs": 1000, "max_active_tasks": 1000}
 
 with DAG(
     "upload",
@@ -38,8 +43,7 @@ with DAG(
     doc_md=DOC,
     params=params.form(UploadReference),
     schedule=None,
-    # Nearly all of a run is waiting in the triggerer, which costs nothing.
-    **dag_arguments(settings) | {"max_active_runs": 1000, "max_active_tasks": 1000},
+    **arguments,
 ):
     await_parts = AwaitPartsOperator(task_id="await_parts")
     join = JoinOperator(task_id="join")
@@ -47,7 +51,7 @@ with DAG(
     relay = RelayOperator(task_id="relay")
     processing = ProcessingOperator(task_id="processing")
     clean = CleanOperator(task_id="clean", trigger_rule="all_done")
-    report = ReportOperator(task_id="report", trigger_rule="all_done", retries=5, execution_timeout=timedelta(minutes=10))
+    report = ReportOperator(task_id="report", trigger_rule="all_done", execution_timeout=timedelta(minutes=10))
     await_parts >> join >> transcode >> report
     relay >> processing >> report
     [join, relay] >> clean >> report
