@@ -148,9 +148,11 @@ class Transfer:
             return response
         response.close()
         told = f"The server of the source {self._url.redacted} answered {status}."
+        if status in _RETRIED:
+            raise Lost(told)
         if part:
+            # No ranges (416 among others): from the start, then.
             self._origin = None
-        if part or status in _RETRIED:
             raise Lost(told)
         raise InvalidInputData(f"{told} Check the address and its credentials.")
 

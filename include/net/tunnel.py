@@ -8,7 +8,6 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -130,5 +129,8 @@ async def _first(*directions: Coroutine[Any, Any, None]) -> None:
 
 async def _close(writer: asyncio.StreamWriter) -> None:
     writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()
+    try:
+        # A peer may never take the rest, nor say goodbye.
+        await asyncio.wait_for(writer.wait_closed(), _FLUSH_SECONDS)
+    except (OSError, asyncio.TimeoutError):
+        writer.transport.abort()

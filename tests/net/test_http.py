@@ -98,6 +98,12 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(server: Web, tmp_path: 
     assert second.headers["If-Range"] == '"1"'
 
 
+def test_a_server_that_is_busy_meanwhile_or_knows_no_ranges_delays_no_more_than_it_must(server: Web, tmp_path: Path) -> None:
+    server.answers["/a"] = in_turn(cut(), lambda exchange: exchange.reply(503), lambda exchange: exchange.reply(416), whole)
+    assert fetch(server, "/a", tmp_path).size == len(BODY)
+    assert ["Range" in exchange.headers for exchange in server.requests] == [False, True, True, False]
+
+
 def test_what_cannot_be_told_from_another_version_is_fetched_again(server: Web, tmp_path: Path) -> None:
     server.answers["/a"] = in_turn(cut(etag=None), whole)
     assert fetch(server, "/a", tmp_path).size == len(BODY)

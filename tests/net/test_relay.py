@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +14,7 @@ import pytest
 from include.errors import InputNotSupported, InvalidInputData, OutputNotSupported
 from include.ffmpeg_ops.tools import has_protocol
 from include.net.relay import Guarded, guarded_source, guarded_target
+from include.net.tunnel import Tunnel
 from include.net.urls import parse_source, parse_target
 from include.settings import Settings
 from tests.conftest import Clips
@@ -223,3 +226,19 @@ def test_a_redirect_of_rtsp_is_not_followed(tmp_path: Path) -> None:
         with guarded_source(url, SETTINGS, lookup=local) as guarded, running(read(guarded, "rtsp")) as reader:
             assert reader.wait(30) != 0
         assert server.asked[1].startswith("DESCRIBE")
+
+
+def test_a_tunnel_ends_though_its_peer_takes_nothing_and_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        started = time.monotonic()
+        with (
+            Tunnel(["127.0.0.1"], deaf.getsockname()[1], connect_seconds=5) as tunnel,
+            socket.create_connection(("127.0.0.1", tunnel.port)) as client,
+        ):
+            client.settimeout(0.5)
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    client.sendall(bytes(2**20))
+        assert time.monotonic() - started < 15
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", tunnel.port))
