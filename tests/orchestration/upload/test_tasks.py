@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Mapping
 from pkgutil import resolve_name
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
 from include.errors import InvalidInputData, StorageError, TimedOut
+from include.media_store import object_events
+from include.media_store.object_events import ObjectMessage
 from include.orchestration.upload import access, finish, part_events, parts_trigger, run_trigger
 from include.orchestration.upload.access import TaskUpload, failing
 from include.orchestration.upload.await_parts import AwaitPartsOperator
@@ -24,6 +26,7 @@ from include.uploads.models import Joined, Upload
 from include.uploads.registry import Uploads
 from include.uploads.transcode import transcode_request
 from include.uploads.watch import Sight
+from tests.media_api.fakes import MemoryStore
 from tests.uploads.memory import MemoryTable, a_plan, an_upload
 
 
@@ -142,6 +145,43 @@ def test_events_are_received_once_for_all_triggers_of_a_process(monkeypatch: pyt
 
     asyncio.run(run())
     assert at_work == []
+
+
+def test_an_event_is_deleted_once_it_is_noted_and_a_queue_that_is_away_is_asked_again(
+    uploads: Uploads, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = upload.part(1).key
+    store = MemoryStore("media")
+    store.add(key, data=bytes(upload.part(1).size))
+    deleted: list[str] = []
+
+    class Events:
+        answers: ClassVar[list[Any]] = [StorageError("away"), [ObjectMessage("r1", (key,)), ObjectMessage("r2", ())]]
+
+        def __init__(self, queue_url: str) -> None:
+            assert queue_url == "http://queue"
+
+        def receive(self) -> list[ObjectMessage]:
+            answer = self.answers.pop(0) if self.answers else []
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        def delete(self, message: ObjectMessage) -> None:
+            deleted.append(message.receipt)
+
+    monkeypatch.setattr(object_events, "ObjectEvents", Events)
+    monkeypatch.setattr(part_events, "open_store", lambda: store)
+    monkeypatch.setattr(part_events, "PAUSE_SECONDS", 0.01)
+
+    async def run() -> None:
+        async with receiving(Settings(_env_file=None, upload_queue_url="http://queue")):  # type: ignore[call-arg]
+            while len(deleted) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+    assert state_of(uploads, upload).landed.complete == {1}
+    assert set(deleted) == {"r1", "r2"}
 
 
 @pytest.mark.parametrize(
