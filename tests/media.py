@@ -188,6 +188,7 @@ CLIPS: dict[str, Clip] = {
     "plain": Clip(".mp4", [*numbers(), *tone(), *X264, *AAC, *FAST]),
     "short": Clip(".mp4", [*numbers(50), *tone(2), *X264, *AAC, *FAST], frames=50),
     "content": Clip(".mp4", [*content(), *tone(4), *X264, *AAC, *FAST], frames=100, numbered=False),
+    "content_long": Clip(".mp4", [*content(20), *tone(20), *X264, *AAC, *FAST], frames=500, numbered=False),
     "content720": Clip(
         ".mp4", [*content(2, size="1280x720"), *tone(2), *X264, *AAC, *FAST], frames=50, numbered=False
     ),

@@ -15,6 +15,8 @@ __all__ = ["as_it_is", "frames_at", "resampled", "task_timeline"]
 
 # A list of times goes to ffmpeg as one argument, of which Linux takes 128 KiB; a time has some ten digits and a comma.
 MOST_LISTED_KEYFRAMES = 9_000
+# A border may be a quarter of a chunk from its ideal place; what is left is long enough to be held to its bitrate.
+SHORTEST_RATED_CHUNK = 12
 
 
 def task_timeline(
@@ -42,6 +44,10 @@ def task_timeline(
     gop_seconds = gop_frames(first, rate) / rate if even else Fraction(GOP_SECONDS)
     if first.framerate and not (video.constant_frame_rate and video.frame_rate == rate):
         return resampled(index, info, rate, gop_seconds=gop_seconds)
+    if any(encoding.bitrate for encoding in profile.encodings):
+        # Each chunk keeps the bitrate by itself, for which it needs some length.
+        chunk_seconds = max(chunk_seconds, SHORTEST_RATED_CHUNK)
+        slots = max(1, min(slots, floor(video.duration / SHORTEST_RATED_CHUNK)))
     # A constant rate, and one spread over the film, are kept by one encoder from end to end.
     whole = any(encoding.rc_mode != "vbr" for encoding in profile.encodings)
     timing, chunks = cut(

@@ -91,6 +91,15 @@ class FileTask:
             assert result.status == "done", result.error
         return self.published(folder)
 
+    def fetch_rest(self, folder: Path) -> dict[str, Path]:
+        """Run what comes after the plan and return what was published, as :meth:`fetch` does."""
+        plan = self.job.read_result("plan")
+        assert plan is not None
+        for unit in [*(unit.id for unit in plan.units), "finish"]:
+            result = self.run(unit)
+            assert result.status == "done", result.error
+        return self.published(folder)
+
     def published(self, folder: Path) -> dict[str, Path]:
         """Download what lies in the task's folder."""
         found = {}
