@@ -33,7 +33,9 @@ def redacted(text: str, argv: Sequence[str] = ()) -> str:
 
 
 def _shown(address: re.Match[str]) -> str:
-    path = address["path"]
+    # "rtmp://host/live/key: Broken pipe"
+    path = address["path"].removesuffix(":")
+    end = address["path"][len(path) :]
     if address["scheme"] not in {"http", "https"} and path.strip("/"):
         path = f"/{_HIDDEN}"
-    return f"{address['scheme']}://{address['host']}{path}{f'?{_HIDDEN}' if address['query'] else ''}"
+    return f"{address['scheme']}://{address['host']}{path}{f'?{_HIDDEN}' if address['query'] else ''}{end}"

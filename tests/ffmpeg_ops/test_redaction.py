@@ -14,7 +14,7 @@ from include.ffmpeg_ops.redaction import redacted
         ("'rtmps://host/live/key with'", "'rtmps://host/... with'"),
         ("srt://[::1]:9000?passphrase=word", "srt://[::1]:9000?..."),
         ("udp://239.0.0.1:1234", "udp://239.0.0.1:1234"),
-        ("rtsp://a@host/cam: 404", "rtsp://host/... 404"),
+        ("rtsp://a@host/cam: 404", "rtsp://host/...: 404"),
         ("https://host/path/file.mp4?X-Amz-Signature=1 -f", "https://host/path/file.mp4?... -f"),
         ("file:/tmp/a.mp4 24/1", "file:/tmp/a.mp4 24/1"),
     ],

@@ -93,7 +93,7 @@ def test_every_picture_comes_once_to_two_servers_and_into_two_recordings(
     make: Callable[..., LiveTask], server: RtmpServer, tmp_path: Path
 ) -> None:
     task = make(server.url("live", "in"), server.url("kept", "a"), server.url("kept", "b"))
-    one_in_two_out(task, server, 8, tmp_path)
+    one_in_two_out(task, server, 10, tmp_path)
     events = [event for event in task.events if "source" in event]
     assert {event["source"] for event in events} == {"connected", "reconnecting"}
     best = max(events, key=lambda event: event["done"])

@@ -97,8 +97,9 @@ class Relay(Target):
 
     def _write(self, feeding: Feed, piece: Piece) -> None:
         data = piece.opening if piece.joint else piece.data
-        feeding.write(data, self._settings.stall_seconds)
+        # Also where it does not get there: then it is lost.
         self._written += piece.picture
+        feeding.write(data, self._settings.stall_seconds)
         self._sent.add(len(data))
 
     def _next(self, feeding: Feed | None = None) -> Piece | None:
