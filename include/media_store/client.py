@@ -73,10 +73,12 @@ def _impatient_client(service: Literal["dynamodb", "sqs", "sts"], read_timeout: 
     # A request of a client waits for each call: rather tell it soon that the service does not answer.
     impatient = {"retries": {"mode": "standard", "total_max_attempts": 3}, "connect_timeout": 2, "read_timeout": read_timeout}
     config = Config(**_COMMON | impatient)
-    client = session.client(service, config=config)
+    # As S3's client does where no region is configured: a missing one must not keep the contracts that need no table away.
+    region = session.region_name or "us-east-1"
+    client = session.client(service, config=config, region_name=region)
     if not _is_loopback(urlsplit(client.meta.endpoint_url).hostname or ""):
         return client
-    return session.client(service, config=config.merge(Config(proxies={})))
+    return session.client(service, config=config.merge(Config(proxies={})), region_name=region)
 
 
 def _is_loopback(host: str) -> bool:
