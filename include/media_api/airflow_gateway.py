@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from include.errors import InternalError, ParameterError
+from include.media_api.coalesced import Coalesced
 from include.media_api.gateway import Run, RunPage, TaskState
 from include.media_api.own_loop import OwnLoopTransport
 
@@ -42,6 +43,8 @@ class InProcessGateway:
         self._token = token or mint_token
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
+        self._joined_runs = Coalesced(self._all_runs)
+        self._joined_tasks = Coalesced(self._all_tasks)
         self._readers = asyncio.Semaphore(_AT_ONCE)
         # SQLite has one writer; the others would poll for their turn, each in a thread of the server.
         self._writer = asyncio.Semaphore(1)
@@ -54,11 +57,17 @@ class InProcessGateway:
 
     async def runs(self, dag_id: str, run_ids: Collection[str]) -> dict[str, Run]:
         """Return those of the runs that exist, by id."""
-        pages = await asyncio.gather(*(self._runs_of(dag_id, page) for page in _pages(run_ids)))
-        return {run.run_id: run for page in pages for run in page}
+        return await self._joined_runs(dag_id, run_ids)
 
     async def tasks(self, dag_id: str, run_ids: Collection[str]) -> dict[str, tuple[TaskState, ...]]:
         """Return the task instances of the runs, by run id, with the progress of those at work."""
+        return await self._joined_tasks(dag_id, run_ids)
+
+    async def _all_runs(self, dag_id: str, run_ids: Collection[str]) -> dict[str, Run]:
+        pages = await asyncio.gather(*(self._runs_of(dag_id, page) for page in _pages(run_ids)))
+        return {run.run_id: run for page in pages for run in page}
+
+    async def _all_tasks(self, dag_id: str, run_ids: Collection[str]) -> dict[str, tuple[TaskState, ...]]:
         pages = await asyncio.gather(*(self._tasks_of(dag_id, page) for page in _pages(run_ids)))
         rows = [row for page in pages for row in page]
         progress = await asyncio.gather(*(self._progress(row) for row in rows))

@@ -160,7 +160,9 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
     def _run_state(self) -> str:
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415
 
-        return str(RuntimeTaskInstance.get_dagrun_state(self.task_instance.dag_id, self.task_instance.run_id))
+        state = RuntimeTaskInstance.get_dagrun_state(self.task_instance.dag_id, self.task_instance.run_id)
+        # Annotated as text; it is an enumeration whose text is its name.
+        return str(getattr(state, "value", state))
 
     def _job(self) -> Job | None:
         found: Job | None = resolve_name(self.job_of)(self._conf())
