@@ -12,7 +12,7 @@ from typing import Any
 from include.ffmpeg_ops import codecs
 from include.ffmpeg_ops.models import Rung, TaskRung, VideoTask
 
-__all__ = ["STATISTICS", "Statistics", "seconds", "statistics", "task_options", "x264_options"]
+__all__ = ["STATISTICS", "Statistics", "seconds", "statistics", "task_options", "x264_options", "x264_zones"]
 
 STATISTICS = ".pass"
 
@@ -71,7 +71,7 @@ def task_options(task: VideoTask, rung: TaskRung, statistics: Statistics) -> dic
         # As in _x264_params.
         parameters |= {"fps": _ratio(rate), "chromaloc": 0}
     if encoding.format == "h264" and encoding.rc_mode == "vbr":
-        parameters["zones"] = _x264_zones(chunk.frames)
+        parameters["zones"] = x264_zones(chunk.frames)
     made = codecs.video_options(
         encoding,
         frame_rate=rate,
@@ -90,10 +90,11 @@ def task_options(task: VideoTask, rung: TaskRung, statistics: Statistics) -> dic
 
 def _x264_params(task: VideoTask) -> str:
     # The rate in the SPS must be the plan's, the same in every chunk; chroma is sited left whatever the source says.
-    return f"fps={_ratio(task.timing.frame_rate)}:chromaloc=0:zones={_x264_zones(task.chunk.frames)}"
+    return f"fps={_ratio(task.timing.frame_rate)}:chromaloc=0:zones={x264_zones(task.chunk.frames)}"
 
 
-def _x264_zones(frames: int) -> str:
+def x264_zones(frames: int) -> str:
+    """Return x264's ``zones`` for a stream of ``frames`` that is a part of a film."""
     # x264 gives the first frame of a stream no bonus over the P frames that it follows in its books (ip_factor, 1.4), and the
     # last ones little for what could refer to them. In a chunk both stand in the middle of a film.
     zones = [f"0,0,b={FIRST_FRAME_BONUS}"]

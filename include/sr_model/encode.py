@@ -20,7 +20,7 @@ import numpy as np
 
 from include.errors import InternalError, OutputNotSupported
 from include.ffmpeg_ops import filters
-from include.ffmpeg_ops.commands import FIRST_FRAME_BONUS, LAST_FRAMES, LAST_FRAMES_BONUS
+from include.ffmpeg_ops.encoders import x264_zones
 from include.ffmpeg_ops.models import Color
 from include.sr_model.description import Description
 from include.sr_model.models import UpscaleTask
@@ -202,15 +202,7 @@ def _options(task: UpscaleTask, description: Description) -> dict[str, str]:
         light = f":max-cll={description.light}" if description.light else ""
         params = f"log-level=error:open-gop=0:{rate}:{location}:info=0{master}{light}"
         return options | {"preset": task.preset, "x265-params": params}
-    return options | {"preset": task.preset, "x264-params": f"{rate}:{location}:stitchable=1:zones={_zones(task.frames)}"}
-
-
-def _zones(frames: int) -> str:
-    # As in a chunk of a transcode: the frames beside a segment's borders would be worse than those in the middle of a film.
-    zones = [f"0,0,b={FIRST_FRAME_BONUS}"]
-    if frames > 1:
-        zones.append(f"{max(1, frames - LAST_FRAMES)},{frames - 1},b={LAST_FRAMES_BONUS}")
-    return "/".join(zones)
+    return options | {"preset": task.preset, "x264-params": f"{rate}:{location}:stitchable=1:zones={x264_zones(task.frames)}"}
 
 
 def _failure(error: Exception) -> InternalError | OutputNotSupported:
