@@ -12,11 +12,12 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from typing import Any
 from urllib.parse import urlsplit
 
 from include.settings import get_settings
 
-__all__ = ["main"]
+__all__ = ["lock_etags", "main"]
 
 SWEEP_SECONDS = 600
 
@@ -30,7 +31,25 @@ def main() -> None:
     threading.Thread(target=_make, args=(url, buckets, bool(settings.batch_units)), daemon=True).start()
     from moto.server import main as serve  # noqa: PLC0415  takes a second, in which the thread above waits
 
+    lock_etags()
     serve(["-H", str(address.hostname), "-p", str(address.port)])
+
+
+def lock_etags() -> None:
+    """Have an object's ETag computed by one thread at a time.
+
+    moto reads the object's file for it when it is first asked for, and without the lock that it reads contents with: several
+    requests at once share the file's position, and a large object gets a wrong ETag for good.
+    """
+    from moto.s3.models import FakeKey  # noqa: PLC0415
+
+    compute = FakeKey.etag.fget
+
+    def etag(key: Any) -> str:
+        with key.lock:
+            return str(compute(key))
+
+    FakeKey.etag = property(etag)
 
 
 def _make(url: str, buckets: list[str], batch: bool) -> None:
