@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any, ClassVar, NoReturn
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import BaseOperator, ParamsDict
+from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
+from airflow.sdk.definitions.param import ParamsDict
 from airflow.triggers.base import StartTriggerArgs
 
 __all__ = ["WebhookOperator", "webhooks"]
