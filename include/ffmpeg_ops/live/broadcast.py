@@ -70,8 +70,8 @@ class Broadcast:
     def run(self) -> None:
         """Return when the source has ended: a file at its end, a live one when it did not come back in time.
 
-        Raises what ``check`` does, :class:`InvalidInputData` where no picture ever came, not in an earlier attempt either, and what
-        no other connection can mend.
+        Raises what ``check`` does, :class:`InvalidInputData` where no picture ever came, not in an earlier attempt either, and
+        what no other connection can mend.
         """
         while True:
             error = self._connect()
