@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from include.errors import NotFound, StorageError
 from include.media_store.uploads_table import UploadsTable
@@ -27,7 +28,7 @@ from include.uploads.models import (
 __all__ = ["Uploads", "new_upload_id"]
 
 KEEP_SECONDS = 90 * 24 * 3600
-_ATTEMPTS = 20
+_ATTEMPTS = 40
 _PLAN = "plan"
 _FIELDS: Mapping[str, type[BaseModel]] = {"landed": Landed, "joined": Joined, "outcome": Outcome}
 
@@ -134,21 +135,37 @@ class Uploads:
         default: Field,
         change: Callable[[Field], Field],
     ) -> Field:
-        for _ in range(_ATTEMPTS):
-            found = self._table.get(atom_id, upload_id)
-            if found is None:
-                raise NotFound(f"There is no upload {upload_id} of the atom {atom_id}.")
-            text = found.get(name)
-            try:
-                now = default if text is None else type(default).model_validate_json(text)
-            except ValidationError as error:
-                raise _damaged(upload_id) from error
-            changed = change(now)
-            if changed == now:
-                return now
-            if self._table.replace(atom_id, upload_id, name, old=text, new=changed.model_dump_json(exclude_defaults=True)):
-                return changed
-        raise StorageError(f"The upload {upload_id} is changed by too many writers at once; try again.")
+        # Writers that have met once wait for times that differ, so that they do not meet again.
+        attempts = Retrying(
+            retry=retry_if_exception_type(_Overtaken),
+            wait=wait_random_exponential(multiplier=0.01, max=0.5),
+            stop=stop_after_attempt(_ATTEMPTS),
+        )
+        try:
+            changed: Field = attempts(self._change_once, atom_id, upload_id, name, default, change)
+        except RetryError as error:
+            raise StorageError(f"The upload {upload_id} is changed by too many writers at once; try again.") from error
+        return changed
+
+    def _change_once(self, atom_id: str, upload_id: str, name: str, default: Field, change: Callable[[Field], Field]) -> Field:
+        found = self._table.get(atom_id, upload_id)
+        if found is None:
+            raise NotFound(f"There is no upload {upload_id} of the atom {atom_id}.")
+        text = found.get(name)
+        try:
+            now = default if text is None else type(default).model_validate_json(text)
+        except ValidationError as error:
+            raise _damaged(upload_id) from error
+        changed = change(now)
+        if changed == now:
+            return now
+        if not self._table.replace(atom_id, upload_id, name, old=text, new=changed.model_dump_json(exclude_defaults=True)):
+            raise _Overtaken
+        return changed
+
+
+class _Overtaken(Exception):
+    """Another writer has changed the field since it was read."""
 
 
 def _destination(kind: DestinationType) -> str:
