@@ -12,6 +12,7 @@ from typing import BinaryIO
 import httpx
 
 from include.errors import InputNotSupported, InvalidInputData, LimitExceeded, ParameterError
+from include.net.punctual import punctual
 from include.net.urls import MediaUrl, parse_source
 from include.settings import Settings
 
@@ -115,8 +116,11 @@ class Transfer:
         url = self._url
         for _ in range(self._settings.max_redirects + 1):
             # What is compressed may be a thousand times as large as what comes through the line.
-            request = self._client.build_request("GET", _httpx_url(url), headers={"Accept-Encoding": "identity", **headers})
-            response = self._client.send(request, stream=True)
+            headers = {"Accept-Encoding": "identity", **headers}
+            # Twice as long as silence is borne, which has an error of its own.
+            with punctual(2 * self._settings.stall_seconds) as extensions:
+                request = self._client.build_request("GET", _httpx_url(url), headers=headers, extensions=extensions)
+                response = self._client.send(request, stream=True)
             if not response.has_redirect_location:
                 return self._usable(response, part="Range" in headers)
             response.close()

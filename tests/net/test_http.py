@@ -17,7 +17,7 @@ from tests.net.certificates import Authority
 from tests.net.web import Answer, Exchange, Web, trap, web
 
 BODY = bytes(range(256)) * 8192  # 2 MiB
-SETTINGS = Settings(allowed_networks=("127.0.0.1/32",), stall_seconds=0.5, connect_seconds=2, max_source_bytes=4 * 2**20)
+SETTINGS = Settings(allowed_networks=("127.0.0.1/32",), stall_seconds=0.5, connect_seconds=1, max_source_bytes=4 * 2**20)
 
 
 @pytest.fixture
@@ -146,6 +146,13 @@ def drip(exchange: Exchange) -> None:
         time.sleep(0.1)
 
 
+def slow_header(exchange: Exchange) -> None:
+    exchange.wfile.write(b"HTTP/1.1 200 OK\r\nA: ")
+    for _ in range(100):
+        exchange.wfile.write(b"x")
+        time.sleep(0.1)
+
+
 def endless(exchange: Exchange) -> None:
     exchange.reply(200, Content_Length=None)
     for _ in range(100):
@@ -170,6 +177,7 @@ NO_GOOD: dict[str, tuple[Answer, type[MediaError], str]] = {
     "endless": (endless, LimitExceeded, "MEDIA_MAX_SOURCE_BYTES"),
     "a byte now and then": (drip, InvalidInputData, "sent no more than"),
     "silent": (lambda exchange: time.sleep(2), InvalidInputData, "ReadTimeout"),
+    "a header that comes by the byte": (slow_header, InvalidInputData, "Error"),
     "no HTTP": (lambda exchange: exchange.wfile.write(b"SSH-2.0-x\r\n" * 3), InvalidInputData, "RemoteProtocolError"),
     "headers without end": (
         lambda exchange: exchange.wfile.write(b"HTTP/1.1 200 OK\r\nA: " + b"x" * 10**6),
