@@ -272,21 +272,41 @@ def test_the_deadline_counts_from_the_first_attempt(make: Callable[..., LiveTask
     assert time.monotonic() - began < 3
 
 
+def begin(task: LiveTask, *options: str) -> subprocess.Popen[bytes]:
+    """Run the unit in a process of its own."""
+    names = ("live_reconnect_seconds", "stall_seconds", "bucket", "cache_dir")
+    settings = {f"MEDIA_{name.upper()}": str(getattr(task.settings, name)) for name in names}
+    environment = os.environ | settings | {"MEDIA_ALLOWED_NETWORKS": "127.0.0.0/8", "PYTHONPATH": str(ROOT)}
+    task.write()
+    command = [sys.executable, "-m", "include.worker", "run", task.job.unit_uri("live"), *options]
+    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
+
+
+def test_a_unit_whose_parent_is_gone_closes_its_recording(make: Callable[..., LiveTask], server: RtmpServer) -> None:
+    task = make(server.url("live", "in"))
+    key = f"{task.folder}/x.m3u8"
+    task.targets = (f"s3://{task.settings.bucket}/{key}",)
+    with publisher(server.url("live", "in"), 1000), begin(task, "--watch-stdin") as unit:
+        await_that("a segment is stored", lambda: task.store.head(task.settings.bucket, key), timeout=30)
+        assert unit.stdin is not None
+        assert unit.stdout is not None
+        unit.stdout.close()
+        unit.stdin.close()
+        unit.wait(15)
+    assert playlist(task, key).is_endlist
+    result = task.job.read_result("live")
+    assert result is not None
+    assert result.error is not None
+    assert result.error["code"] == "Cancelled"
+
+
 def test_another_attempt_goes_on_where_a_killed_one_ended(
     make: Callable[..., LiveTask], server: RtmpServer, tmp_path: Path
 ) -> None:
     task = make(server.url("live", "in"), server.url("kept", "a"))
     task.targets += (f"s3://{task.settings.bucket}/{task.folder}/x.m3u8",)
-    task.write()
-    settings = {
-        name: value for name, value in task.settings.model_dump().items() if name in {"live_reconnect_seconds", "stall_seconds"}
-    }
-    environment = os.environ | {f"MEDIA_{name.upper()}": str(value) for name, value in settings.items()}
-    environment |= {"MEDIA_BUCKET": task.settings.bucket, "MEDIA_CACHE_DIR": str(task.settings.cache_dir)}
-    environment |= {"MEDIA_ALLOWED_NETWORKS": "127.0.0.0/8", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "include.worker", "run", task.job.unit_uri("live")]
     with publisher(server.url("live", "in"), 450):
-        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, cwd=ROOT) as killed:
+        with begin(task) as killed:
             await_that("a segment is stored", lambda: task.store.head(task.settings.bucket, f"{task.folder}/x.m3u8"), timeout=30)
             killed.send_signal(signal.SIGKILL)
         result = task.run()
