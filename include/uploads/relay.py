@@ -67,6 +67,7 @@ class Relay:
         self._first_wait = first_wait
         self._told_at = 0.0
         self._unsure = False
+        self._begun = 0
 
     def relay_available(self, seconds: float = math.inf) -> Relayed:
         """Send all that is there, for about so many seconds at most, and return how far that went.
@@ -150,7 +151,7 @@ class Relay:
         self._unsure = False
 
     def _start(self, upload: Upload) -> None:
-        if self._ledger.note.sessions >= _MOST_SESSIONS:
+        if self._begun >= _MOST_SESSIONS:
             raise YouTubeRefused(f"{_MOST_SESSIONS} upload sessions to YouTube came to nothing; the log of the run tells why.")
         session = resumable.start(
             self._client,
@@ -159,7 +160,8 @@ class Relay:
             content_type=content_type_for(upload.filename),
             account=self._account,
         )
-        self._ledger.keep(session=session, sessions=self._ledger.note.sessions + 1)
+        self._begun += 1
+        self._ledger.keep(session=session)
 
     def _ask(self, upload: Upload) -> None:
         """Find out what the session has: this process, or one before it, does not know what became of its last request."""

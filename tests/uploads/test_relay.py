@@ -131,7 +131,7 @@ def test_parts_are_sent_in_order_as_soon_as_all_before_them_are_there(rig: Rig) 
     assert rig.run() == Relayed(0, awaits=0)
     rig.land(1)
     assert rig.run() == Relayed(0, awaits=0)
-    assert read_note(rig.table, rig.upload.reference).sessions == 0
+    assert not read_note(rig.table, rig.upload.reference).session
     rig.land(0)
     assert rig.run() == Relayed(2 * PART, awaits=2)
     assert rig.uploads.read(rig.upload.atom_id, rig.upload.id).at["youtube"].status == "upload"

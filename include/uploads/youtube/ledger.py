@@ -43,7 +43,6 @@ class RelayNote(Document):
     owner: str = Field("", description="Process that has the lease.")
     until: float = Field(0.0, description="When the lease ends, epoch seconds.")
     session: str = Field("", description="URI of YouTube's session: a secret.")
-    sessions: int = Field(0, description="How many sessions were begun.")
     offset: int = Field(0, description="Bytes that the session has.")
     tags: str = Field("", description="Digest of the ETags of the parts that were sent whole; see `chained`.")
     tag: str = Field("", description="ETag of the part of which some bytes were sent.")
