@@ -1,8 +1,8 @@
 """``python -m scripts.load`` (or ``make bench-api``): many clients create and poll tasks of the running stack at the same time.
 
-Each client creates a task, looks at it every second, deletes it after some looks, and begins again; all of it signed. The sources
-are real, so the tasks run, too. Prints a table of the answers' times and ends with 1 where an answer was 5xx, or slower than the
-limit for more than one in a hundred.
+Each client creates a task, looks at it every second for a while, and begins again; all of it signed. The sources are real, so the
+tasks run, too. Prints a table of the answers' times and ends with 1 where an answer was 5xx or none, or slower than the limit for
+more than one in a hundred. The tasks that still wait are deleted afterwards.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from pathlib import Path
 import boto3
 import httpx
 
-from include.client import Key, SignedRequests
+from include.client import Client, Key, SignedRequests
 from include.embedded import Stack, connect
 
 TASKS = "/api/v1/task/transcoding"
 SOURCE = "load/source.mp4"
+NO_ANSWER = 599
 
 
 @dataclass
@@ -38,7 +39,10 @@ class Tally:
     async def call(self, client: httpx.AsyncClient, name: str, method: str, path: str, **arguments: object) -> httpx.Response:
         """Make a call and note how long it took."""
         began = time.perf_counter()
-        answer = await client.request(method, path, **arguments)  # type: ignore[arg-type]
+        try:
+            answer = await client.request(method, path, **arguments)  # type: ignore[arg-type]
+        except httpx.TransportError:
+            answer = httpx.Response(NO_ANSWER)
         self.seconds[name].append(time.perf_counter() - began)
         self.statuses[name, answer.status_code] += 1
         return answer
@@ -69,17 +73,17 @@ def percentile(values: list[float], share: int) -> float:
     return max(values) if share == 100 else statistics.quantiles(values, n=100, method="inclusive")[share - 1]
 
 
-async def one_client(number: int, stack: Stack, tally: Tally, until: float, looks: int) -> None:
-    """Create, look and delete, until the time is over."""
+async def one_client(number: int, stack: Stack, tally: Tally, *, pause: float, until: float, looks: int) -> list[str]:
+    """After a pause, create and look until the time is over; return the ids of the tasks."""
     key = Key(*stack.signing_key)
     run = f"{time.time_ns():x}"
     limits = httpx.Limits(max_connections=1)
     async with httpx.AsyncClient(
         base_url=stack.airflow_url, auth=SignedRequests(key), timeout=60, trust_env=False, limits=limits
     ) as client:
-        # Fifty people do not press a button in the same millisecond.
-        await asyncio.sleep(number * 0.02)
-        turn = 0
+        # Fifty people do not press a button in the same second.
+        await asyncio.sleep(pause)
+        turn, ids = 0, []
         while time.monotonic() < until:
             turn += 1
             target = f"s3://{stack.bucket}/load/{run}/{number}-{turn}.mp4"
@@ -91,20 +95,31 @@ async def one_client(number: int, stack: Stack, tally: Tally, until: float, look
             created = await tally.call(client, "create", "POST", TASKS, json=body)
             if not created.is_success:
                 continue
-            path = f"{TASKS}/{created.json()['task_id']}"
+            ids.append(created.json()["task_id"])
             for _ in range(looks):
                 await asyncio.sleep(1)
                 if time.monotonic() >= until:
                     break
-                await tally.call(client, "query", "GET", path)
-            await tally.call(client, "delete", "DELETE", path)
+                await tally.call(client, "query", "GET", f"{TASKS}/{ids[-1]}")
+        return ids
 
 
 async def load(stack: Stack, *, clients: int, seconds: float, looks: int) -> Tally:
-    """Return what ``clients`` measured."""
+    """Return what ``clients`` measured; they begin one after the other in the first ten seconds."""
     tally, until = Tally(), time.monotonic() + seconds
-    await asyncio.gather(*(one_client(number, stack, tally, until, looks) for number in range(clients)))
+    ids = await asyncio.gather(
+        *(one_client(number, stack, tally, pause=10 * number / clients, until=until, looks=looks) for number in range(clients))
+    )
+    await asyncio.to_thread(clean_up, stack, [task_id for found in ids for task_id in found])
     return tally
+
+
+def clean_up(stack: Stack, ids: list[str]) -> None:
+    """Delete the tasks that wait, those that were created last first."""
+    with Client(stack.airflow_url, Key(*stack.signing_key)) as client:
+        for task_id in reversed(ids):
+            if client.query(task_id)["task_status"] == "PENDING":
+                client.delete(task_id)
 
 
 def upload_source(stack: Stack) -> None:
@@ -137,7 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--looks", type=int, default=20, help="at a task before it is deleted, a second apart")
+    parser.add_argument("--looks", type=int, default=20, help="at a task before the next one is created, a second apart")
     parser.add_argument("--limit", type=float, default=1.0, help="seconds that 99 of 100 answers may take")
     options = parser.parse_args(arguments)
     stack = connect()
