@@ -27,36 +27,30 @@ class UploadContent:
         part = upload.part(first // upload.part_size)
         if first + length > part.end:
             raise ValueError(f"bytes {first} to {first + length} are not of one part")
-        joined = self._tags_of_joined(upload)
-        if joined is None:
+        if not upload.joined.done:
             try:
                 return self._reader.read(upload.bucket, part.key, first=first - part.start, length=length, etag=tag)
             except NotFound:
                 # It was there, and will be again, or the upload fails.
                 raise StorageError(f"Part {part.n} of upload {upload.id} is not there any more.") from None
-        if tag not in ("", joined[part.n]):
+        joined = self.tags(upload)[part.n]
+        if tag not in ("", joined):
             raise InvalidInputData(f"Part {part.n} was replaced before the parts were joined.")
         # A part may have been replaced since, or be gone.
         data, _ = self._reader.read(self._bucket, upload.reference.full_key, first=first, length=length)
-        return data, joined[part.n]
+        return data, joined
 
     def tags(self, upload: Upload) -> list[str]:
-        """Return the ETags of all parts as they were joined, or as they are now; empty strings for those that are not there."""
-        joined = self._tags_of_joined(upload)
-        if joined is not None:
-            return joined
-        prefix = upload.reference.parts_prefix
-        found = {ref.key.removeprefix(prefix): ref.etag for ref in self._store.list(upload.bucket, prefix)}
-        return [found.get(str(n), "") for n in range(upload.part_count)]
+        """Return the ETags of all parts of an upload whose parts were joined, as they were then."""
+        if self._joined is None:
+            self._joined = self._read_tags(upload)
+        return self._joined
 
-    def _tags_of_joined(self, upload: Upload) -> list[str] | None:
-        if not upload.joined.done or self._joined is not None:
-            return self._joined
+    def _read_tags(self, upload: Upload) -> list[str]:
         try:
             tags = json.loads(self._store.get_bytes(self._bucket, upload.reference.tags_key))
         except NotFound:
             raise StorageError(f"The list of the joined parts of upload {upload.id} is missing.") from None
         if not isinstance(tags, list) or len(tags) != upload.part_count:
             raise StorageError(f"The list of the joined parts of upload {upload.id} is damaged.")
-        self._joined = [str(tag) for tag in tags]
-        return self._joined
+        return [str(tag) for tag in tags]

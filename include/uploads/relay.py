@@ -118,8 +118,8 @@ class Relay:
         if missing is not None and missing <= part.n:
             return 0, missing
         length = min(CHUNK, part.end - offset)
-        if offset + length == upload.size and upload.sha256 and not upload.joined.done:
-            # YouTube makes a video of the last byte: not before the file is known to be what its client meant.
+        if offset + length == upload.size and not upload.joined.done:
+            # YouTube makes a video of the last byte: not before it is settled which parts the file has, and that it is right.
             return 0, JOIN
         return length, part.n
 
@@ -139,7 +139,7 @@ class Relay:
         # Noted before it is sent: after a crash the session may have these bytes.
         ledger.keep(tag=tag)
         if ends:
-            if not self._is_of_these_parts(upload):
+            if not self._is_of_the_joined_parts(upload):
                 self._begin_anew("a part was replaced after it was sent")
                 return
             ledger.keep(ending=True)
@@ -172,9 +172,6 @@ class Relay:
             self._record(upload, resumable.ask(self._client, self._ledger.note.session, upload.size))
         except SessionExpired:
             self._expired()
-        note = self._ledger.note
-        if note.session and not note.video_id and not self._is_of_these_parts(upload):
-            self._begin_anew("a part was replaced after it was sent")
         self._unsure = False
 
     def _record(self, upload: Upload, taken: resumable.Taken) -> None:
@@ -207,15 +204,13 @@ class Relay:
         logger.warning("The upload to YouTube begins again: %s.", reason)
         self._ledger.keep(session="", offset=0, tags="", tag="", ending=False)
 
-    def _is_of_these_parts(self, upload: Upload) -> bool:
-        """Tell whether what was sent is of the parts that the file will be, or was, joined of."""
+    def _is_of_the_joined_parts(self, upload: Upload) -> bool:
+        """Tell whether what was sent is what the file was joined of."""
         note = self._ledger.note
-        tags = self._content.tags(upload)
-        whole = note.offset // upload.part_size
         digest = ""
-        for tag in tags[:whole]:
+        for tag in self._content.tags(upload)[:-1]:
             digest = chained(digest, tag)
-        return digest == note.tags and note.tag in ("", tags[whole])
+        return digest == note.tags
 
     # -- patience
 
