@@ -181,7 +181,7 @@ def fired(trigger: Any, timeout: float = 10) -> Any:
 
 
 def relay_trigger(upload: Upload, **arguments: Any) -> RelayTrigger:
-    return RelayTrigger(**upload.reference.model_dump(), poll_seconds=0.02, **arguments)
+    return RelayTrigger(**upload.reference.model_dump(), **{"poll_seconds": 0.02, "give_up_at": time.time() + 60, **arguments})
 
 
 @pytest.mark.parametrize("what", ["part", "join", "end"])
@@ -206,6 +206,13 @@ def test_the_relay_goes_on_when_the_time_has_come(upload: Upload, known: None) -
     assert time.time() - began >= 0.2
 
 
+def test_the_relay_does_not_wait_for_ever(uploads: Uploads, upload: Upload, known: None) -> None:
+    event = fired(relay_trigger(upload, awaits=1, give_up_at=time.time() + 0.1))
+    with pytest.raises(AirflowFailException, match="in time"):
+        relay_task(uploads, None).resume(context_of(upload), event, 0)
+    assert at(uploads, upload).status == "failed"
+
+
 def test_a_joined_file_is_what_a_checked_upload_waits_for(uploads: Uploads, upload: Upload, known: None) -> None:
     uploads.set_landed(upload, lambda now: Landed(complete=frozenset({0, 1, 2})))
     with pytest.raises(TimeoutError):
@@ -218,7 +225,7 @@ def test_a_joined_file_is_what_a_checked_upload_waits_for(uploads: Uploads, uplo
 def test_triggers_survive_their_serialisation(upload: Upload, trigger: str) -> None:
     where = upload.reference.model_dump()
     made = (
-        RelayTrigger(**where, awaits=3, not_before=1.5, poll_seconds=4.0)
+        RelayTrigger(**where, awaits=3, not_before=1.5, give_up_at=9.5, poll_seconds=4.0)
         if trigger == "relay"
         else ProcessingTrigger(**where, video_id="abc", channel="", deadline=7.0, poll_seconds=4.0)
     )

@@ -13,7 +13,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.errors import Cancelled, MediaError, StorageError
+from include.errors import Cancelled, MediaError, StorageError, TimedOut
 from include.orchestration.youtube.destination import YouTubeDestination
 from include.orchestration.youtube.triggers import RelayTrigger
 from include.settings import get_settings
@@ -64,6 +64,12 @@ class RelayOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped h
 
     def resume(self, context: Context, event: Mapping[str, Any], failures: int) -> str | None:
         """Go on when the trigger has fired."""
+        if event.get("late"):
+            late = TimedOut(
+                "Neither the next part nor the joining of the parts has come in time; the run's other tasks tell why."
+            )
+            self.make_destination(context).fail(late.message)
+            raise AirflowFailException(late.message)
         return self._relay(context, failures)
 
     def on_kill(self) -> None:
@@ -109,6 +115,12 @@ class RelayOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped h
         return None
 
     def _defer(self, upload: Upload, failures: int, **arguments: Any) -> None:
-        seconds = get_settings().upload_poll_seconds
-        trigger = RelayTrigger(**upload.reference.model_dump(), poll_seconds=seconds, **arguments)
+        settings = get_settings()
+        trigger = RelayTrigger(
+            **upload.reference.model_dump(),
+            poll_seconds=settings.upload_poll_seconds,
+            # Those that it waits for fail before: for want of a part, or at the deadline of a task.
+            give_up_at=time.time() + settings.upload_part_timeout_seconds + settings.unit_timeout_seconds,
+            **arguments,
+        )
         self.defer(trigger=trigger, method_name="resume", kwargs={"failures": failures})

@@ -60,14 +60,23 @@ class _UploadTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
 class RelayTrigger(_UploadTrigger):
     """Fires when the relay can go on: part ``awaits`` has landed (or the parts are joined, -1), or the upload has ended.
 
-    Without ``awaits`` it only waits until ``not_before`` (epoch seconds).
+    Without ``awaits`` it only waits until ``not_before`` (epoch seconds). Fires ``{"late": true}`` when nothing has happened
+    until ``give_up_at``: a workflow whose other tasks were killed must not wait for them for ever.
     """
 
     active = 0
 
-    def __init__(self, *, awaits: int | None = None, not_before: float = 0.0, poll_seconds: float = 2.0, **where: Any) -> None:
-        super().__init__(**where, awaits=awaits, not_before=not_before, poll_seconds=poll_seconds)
-        self.awaits, self.not_before, self.poll_seconds = awaits, not_before, poll_seconds
+    def __init__(
+        self,
+        *,
+        give_up_at: float,
+        awaits: int | None = None,
+        not_before: float = 0.0,
+        poll_seconds: float = 2.0,
+        **where: Any,
+    ) -> None:
+        super().__init__(**where, awaits=awaits, not_before=not_before, give_up_at=give_up_at, poll_seconds=poll_seconds)
+        self.awaits, self.not_before, self.give_up_at, self.poll_seconds = awaits, not_before, give_up_at, poll_seconds
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """See :meth:`BaseTrigger.run`."""
@@ -75,13 +84,14 @@ class RelayTrigger(_UploadTrigger):
         try:
             await asyncio.sleep(max(0.0, self.not_before - time.time()))
             while True:
-                if self.awaits is None or await self._may_go_on(self.awaits):
+                late = time.time() > self.give_up_at
+                if late or self.awaits is None or await self._may_go_on(self.awaits):
                     break
                 # Of many that wait each looks less often: the table and this process are one for all.
                 await asyncio.sleep(self.poll_seconds * max(1.0, RelayTrigger.active / 20))
         finally:
             RelayTrigger.active -= 1
-        yield TriggerEvent({"awaits": self.awaits})
+        yield TriggerEvent({"late": late})
 
     async def _may_go_on(self, awaits: int) -> bool:
         try:
