@@ -55,7 +55,6 @@ class _Facts:
 
     outcome: Outcome | None = None
     is_cancelled: bool = False
-    weights: tuple[float, ...] = ()
     live: Mapping[str, Any] = field(default_factory=dict)  # what its unit has told last: seconds, targets
 
 
@@ -98,8 +97,14 @@ async def statuses(services: Services, tasks: Sequence[KnownTask]) -> list[TaskS
         states |= await services.gateway.tasks(
             dag_id, [known.request.reference.run_id for known in asked if dag_of(known.request) == dag_id]
         )
+    # After the tasks: where units are at work, their plan is there. The other way round progress might fall.
+    weights = await run_sync(partial(in_parallel, partial(_weights, services), asked, at_once=_READS_AT_ONCE))
+    weighed = {known.request.reference.run_id: weight for known, weight in zip(asked, weights, strict=True)}
     return [
-        _status(known, fact, states.get(known.request.reference.run_id, ())) for known, fact in zip(tasks, facts, strict=True)
+        _status(known, fact, states.get(run_id, ()), weighed.get(run_id, ()))
+        for known, fact, run_id in (
+            (known, fact, known.request.reference.run_id) for known, fact in zip(tasks, facts, strict=True)
+        )
     ]
 
 
@@ -141,11 +146,12 @@ def _facts(services: Services, known: KnownTask) -> _Facts:
         is_over = outcome is not None or run is None or run.is_finished
         result = job.read_result(LIVE_UNIT) if is_over else None
         return replace(facts, live=result.metrics) if result else facts
-    if outcome is None and run and run.state == "running":
-        plan = job.read_result("plan")
-        groups = grouped(plan.units, services.settings) if plan else ()
-        return replace(facts, weights=tuple(sum(unit.weight for unit in group) for group in groups))
     return facts
+
+
+def _weights(services: Services, known: KnownTask) -> tuple[float, ...]:
+    plan = None if known.is_live else job_of(services, known.request).read_result("plan")
+    return tuple(sum(unit.weight for unit in group) for group in grouped(plan.units, services.settings)) if plan else ()
 
 
 def is_cancelled(job: Job, run: Run | None) -> bool:
@@ -158,14 +164,14 @@ def is_cancelled(job: Job, run: Run | None) -> bool:
     return run is None or run.start_date is None or at >= run.start_date.replace(microsecond=0)
 
 
-def _status(known: KnownTask, facts: _Facts, tasks: Sequence[TaskState]) -> TaskStatus:
+def _status(known: KnownTask, facts: _Facts, tasks: Sequence[TaskState], weights: Sequence[float]) -> TaskStatus:
     request, run = known.request, known.run
     state, error = _state(run, facts, tasks)
     told = facts.live or next((task.event for task in tasks if task.task_id == LIVE_UNIT), {})
     if known.is_live:
         progress = _whole(told.get("seconds", told.get("done"))) or 0
     else:
-        progress = 100 if state is TaskStatusName.SUCCESS else percent(tasks, facts.weights)
+        progress = 100 if state is TaskStatusName.SUCCESS else percent(tasks, weights)
     targets = told.get("targets") if known.is_live else None
     ended = facts.outcome.finished_at if facts.outcome else run.end_date if run else None
     return TaskStatus(

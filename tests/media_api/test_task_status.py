@@ -104,6 +104,21 @@ def test_progress_is_by_the_weight_of_what_is_done(files: Watched) -> None:
     assert "end_time" not in told
 
 
+def test_progress_knows_weights_as_soon_as_units_are_at_work(files: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan that is written between two looks at one task: else the light unit would count as much as the heavy one."""
+    files.begin()
+    files.tell(TaskState("plan", -1, "success"), TaskState("encode", 0, "success"), TaskState("encode", 1, "running", 0.0))
+    look = files.airflow.tasks
+
+    async def late(dag_id: str, run_ids: Any) -> Any:
+        units = tuple(UnitSummary(id=f"video-0000{n}", key="k", label="", weight=weight) for n, weight in enumerate((1.0, 8.0)))
+        files.result("plan", units=units)
+        return await look(dag_id, run_ids)
+
+    monkeypatch.setattr(files.airflow, "tasks", late)
+    assert files.show()["progress"] == 12
+
+
 def test_a_task_that_is_done_is_at_a_hundred(files: Watched) -> None:
     files.begin("success")
     files.end("done")
