@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from include.ffmpeg_ops.tools import has_protocol
 from include.media_store.objects import S3ObjectStore
 from include.settings import Settings
 from include.worker.execute import execute
@@ -151,6 +152,8 @@ def test_a_hostile_address_reaches_nobody(
     if any(f"{{{name}}}" in url and name not in ports for name in ("six", "own")):
         pytest.skip("this machine has no such address")
     places = {"own_host": own_address(), **ports}
+    if url.startswith("srt:") and not has_protocol("srt", "input", settings):
+        code = "InputNotSupported"
     settings = settings.model_copy(update={"live_reconnect_seconds": 0.0})
     assert failed(store, settings, url.format(**places))["code"] == code
     assert {name: listening.caught for name, listening in traps.items()} == dict.fromkeys(traps, 0)
