@@ -171,9 +171,9 @@ def test_a_large_file_arrives_once(part: int, clip: Clips, tmp_path: Path) -> No
             runs = stack.http.get("/api/v2/dags/transcode/dagRuns").raise_for_status().json()["dag_runs"]
             assert [run["state"] for run in runs] == ["success"]
             assert not [key for key in stack.keys(prefix) if "/parts/" in key]
-            # Less than one part, however large that is.
-            assert watch.growth("relay") < 64
+            # A process of Airflow's and a few chunks: no part is held whole.
+            assert watch.peak("relay") < 200
+            assert watch.peak("triggerer") < 250
             assert watch.growth("api-server") < 64
-            assert watch.growth("triggerer") < 64
             assert watch.peak("uploader") < 120
             assert through_server < 100 * MIB
