@@ -70,8 +70,11 @@ def task_options(task: VideoTask, rung: TaskRung, statistics: Statistics) -> dic
     if encoding.format != "mpeg2":
         # As in _x264_params.
         parameters |= {"fps": _ratio(rate), "chromaloc": 0}
-    if encoding.format == "h264" and encoding.rc_mode == "vbr":
-        parameters["zones"] = x264_zones(chunk.frames)
+    if encoding.format == "h264":
+        # The same parameter sets for a chunk of one pass and its neighbour of two.
+        parameters["stitchable"] = 1
+        if encoding.rc_mode == "vbr":
+            parameters["zones"] = x264_zones(chunk.frames)
     made = codecs.video_options(
         encoding,
         frame_rate=rate,

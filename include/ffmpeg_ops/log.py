@@ -59,6 +59,8 @@ _HARMLESS = re.compile(
     r"error reading (cover|header)|"
     r"Header missing|"
     r"Unknown cover type|"
+    # An encoder that bears the name of a decoder (mpeg2video), of a bitrate that it cannot keep; which is measured afterwards.
+    r"rc buffer underflow|max bitrate possibly too small|vbv buffer overflow|"
     r"Failed to open codec in avformat_find_stream_info"
 )
 # Damage that ffmpeg only warns of.
@@ -141,6 +143,16 @@ def too_large(lines: Iterable[LogLine]) -> LimitExceeded | None:
     return LimitExceeded(f"The source's picture has {size} pixels, more than are allowed (MEDIA_MAX_SOURCE_PIXELS).")
 
 
+# What MPEG-2's encoder says before it fails, or crashes.
+_TOO_FEW_BITS = re.compile(r"requested bitrate is too low|bitrate too low for this video")
+
+
+def _too_few_bits(lines: Iterable[LogLine]) -> OutputNotSupported | None:
+    if not any(_TOO_FEW_BITS.search(line.message) for line in lines):
+        return None
+    return OutputNotSupported("The bitrate is too low for the output's size; ask for more bits or fewer pixels.")
+
+
 _FAILURES: tuple[tuple[re.Pattern[str], type[MediaError], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), error, sentence)
     for pattern, error, sentence in [
@@ -195,10 +207,10 @@ def failure(program: str, status: int, lines: Sequence[LogLine], private: Iterab
 
     ``private`` are the paths of its files, which stay hidden.
     """
+    if error := too_large(lines) or _too_few_bits(lines):
+        return error
     if status < 0:
         return InternalError(f"{program} was ended by signal {-status}.")
-    if error := too_large(lines):
-        return error
     messages = [line.message for line in lines if line.level in LEVELS[:3]]
     for pattern, kind, sentence in _FAILURES:
         for message in messages:

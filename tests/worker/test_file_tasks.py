@@ -121,13 +121,6 @@ def test_a_constant_rate_of_a_still_picture_is_filled_up(task_of: Any, tmp_path:
     assert [n for n, packet in enumerate(packets) if "K" in packet["flags"]] == list(range(0, 250, 12))
 
 
-@pytest.mark.long
-def test_a_bitrate_that_the_size_cannot_have_is_refused(task_of: Any) -> None:
-    error = task_of("content_long", "out.mp4", bitrate=32_000, width=1280, height=720).error()
-    assert error["code"] == "OutputNotSupported"
-    assert "more than its bitrate at this size" in error["message"]
-
-
 @pytest.mark.parametrize(
     ("name", "rate"), [("short", Fraction(30_000, 1001)), ("vfr", Fraction(24))], ids=["from 25 to 29.97", "from a varying one"]
 )
