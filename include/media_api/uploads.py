@@ -38,9 +38,7 @@ def _service(request: Request) -> UploadService:
 
 
 Service = Annotated[UploadService, Depends(_service)]
-AtomId = Annotated[
-    str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="What the upload belongs to; the client's own.")
-]
+AtomId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="What the upload belongs to; the client's own.")]
 
 
 @router.get("", response_model_exclude_none=True)
