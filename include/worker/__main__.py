@@ -73,6 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     # What the SDK has to say at INFO (where it found credentials) is of no use in a unit's log.
     logging.getLogger("botocore").setLevel(logging.WARNING)
+    # These name whole addresses, with the passwords and signatures that are in them.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     if options.command == "run":
         return _run(lambda store: options.uri, options.watch_stdin)
     if options.command == "run-array":

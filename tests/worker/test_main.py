@@ -25,7 +25,9 @@ from include.worker.job import Job, plan_unit
 from include.worker.models import TranscodeRequest, UnitResult
 from tests.conftest import Clips
 from tests.media import ffmpeg, ffprobe, read_frame_numbers
+from tests.net.web import web
 from tests.servers import S3Server
+from tests.worker.file_tasks import FileTask, profile
 
 # One unit that encodes for seconds.
 SLOW = {"MEDIA_CHUNK_SECONDS": "20", "MEDIA_X264_PRESET": "veryslow", "MEDIA_UNIT_SLOTS": "1"}
@@ -272,6 +274,23 @@ def test_a_uri_that_leads_nowhere_fails_for_good(shop: Callable[..., Shop], clip
     assert code == 10
     assert result.error is not None
     assert result.error["code"] == "NotFound"
+
+
+def test_what_is_secret_in_a_sources_address_is_not_logged(shop: Callable[..., Shop], clip: Clips) -> None:
+    one = shop(clip("one_frame"))
+    with web() as server:
+        server.answers["/film.mp4"] = lambda exchange: exchange.reply(302, Location="/moved.mp4?token=secret-2")
+        server.answers["/moved.mp4"] = lambda exchange: exchange.reply(404)
+        address = server.url("/film.mp4?token=secret-1").replace("//", "//user:secret-3@")
+        task = FileTask(one.store, one.settings, profile(), address)
+        task.write()
+        unit = task.job.write_unit(plan_unit(task.reference))
+        command = [sys.executable, "-m", "include.worker", "run", f"s3://{unit.bucket}/{unit.key}"]
+        environ = one.environ | {"MEDIA_ALLOWED_NETWORKS": "127.0.0.1/32"}
+        ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
+        assert [exchange.path for exchange in server.requests] == ["/film.mp4?token=secret-1", "/moved.mp4?token=secret-2"]
+    assert ended.returncode == 10
+    assert "secret" not in ended.stdout + ended.stderr
 
 
 def test_show_prints_unit_and_result(shop: Callable[..., Shop], clip: Clips) -> None:
