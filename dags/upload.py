@@ -9,6 +9,7 @@ from airflow.sdk import DAG
 from include.orchestration import params
 from include.orchestration.defaults import dag_arguments
 from include.orchestration.upload.await_parts import AwaitPartsOperator
+from include.orchestration.upload.begin import BeginOperator
 from include.orchestration.upload.finish import CleanOperator, ReportOperator
 from include.orchestration.upload.join import JoinOperator
 from include.orchestration.upload.transcode import TranscodeOperator
@@ -20,7 +21,8 @@ from include.uploads.models import UploadReference
 DOC = """
 ### One upload, from its first part to its destinations
 
-`await_parts` waits in the triggerer until all parts have landed. `join` copies them into one file inside S3 and checks it.
+`begin` forgets the failure of an earlier attempt. `await_parts` waits in the triggerer until all parts have landed. `join` copies
+them into one file inside S3 and checks it.
 `transcode` has an HLS ladder made of it by the DAG of that name. Beside them `relay` sends the parts to YouTube in their order,
 each as soon as it and all before it have landed, and `processing` follows what YouTube makes of them; both skip themselves where
 the upload does not go there, as `transcode` does. `clean` removes the parts. `report` always runs, and fails where a destination
@@ -45,6 +47,7 @@ with DAG(
     schedule=None,
     **arguments,
 ):
+    begin = BeginOperator(task_id="begin")
     await_parts = AwaitPartsOperator(task_id="await_parts")
     join = JoinOperator(task_id="join")
     transcode = TranscodeOperator(task_id="transcode")
@@ -52,6 +55,7 @@ with DAG(
     processing = ProcessingOperator(task_id="processing")
     clean = CleanOperator(task_id="clean", trigger_rule="all_done")
     report = ReportOperator(task_id="report", trigger_rule="all_done", execution_timeout=timedelta(minutes=10))
+    begin >> [await_parts, relay]
     await_parts >> join >> transcode >> report
     relay >> processing >> report
     [join, relay] >> clean >> report

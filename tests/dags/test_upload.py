@@ -18,6 +18,7 @@ def dag():
 def test_the_relay_does_not_wait_for_the_parts_and_the_parts_stay_until_both_have_read_them(dag) -> None:
     order = {task.task_id: task.downstream_task_ids for task in dag.tasks}
     assert order == {
+        "begin": {"await_parts", "relay"},
         "await_parts": {"join"},
         "join": {"transcode", "clean"},
         "transcode": {"report"},

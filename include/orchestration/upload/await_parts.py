@@ -22,12 +22,10 @@ class AwaitPartsOperator(BaseOperator):  # type: ignore[misc]  # Airflow is unty
     ui_color: ClassVar[str] = "#e5f2dc"
 
     def execute(self, context: Context) -> Any:
-        """Forget the failure of an earlier run of the tasks, and wait."""
+        """Wait."""
         from include.orchestration.upload.parts_trigger import PartsTrigger  # noqa: PLC0415
 
-        task = TaskUpload(context)
-        task.uploads.reopen(task.reference)
-        self.defer(trigger=PartsTrigger(**task.reference.model_dump()), method_name="unreachable")
+        self.defer(trigger=PartsTrigger(**TaskUpload(context).reference.model_dump()), method_name="unreachable")
 
     def unreachable(self, context: Context, event: Any = None) -> None:
         """Never called: the trigger ends the task."""

@@ -17,6 +17,7 @@ from include.media_store.object_events import ObjectMessage
 from include.orchestration.upload import access, finish, part_events, parts_trigger, run_trigger
 from include.orchestration.upload.access import TaskUpload, failing
 from include.orchestration.upload.await_parts import AwaitPartsOperator
+from include.orchestration.upload.begin import BeginOperator
 from include.orchestration.upload.finish import CleanOperator, ReportOperator, problem_of
 from include.orchestration.upload.part_events import receiving
 from include.orchestration.upload.parts_trigger import PartsTrigger
@@ -80,12 +81,18 @@ def test_triggers_are_what_they_were_when_another_process_makes_them_again(uploa
         assert resolve_name(path)(**arguments).serialize() == (path, arguments)
 
 
-def test_waiting_begins_anew_when_the_run_is_started_again(uploads: Uploads, upload: Upload) -> None:
+def test_a_run_that_is_started_again_first_forgets_its_failure(uploads: Uploads, upload: Upload) -> None:
     uploads.fail(upload.reference, access.Problem(code="TimeOut", message="Timed out waiting for part 0"))
+    assert BeginOperator(task_id="begin").execute(context(upload)) == "running"
+    assert not state_of(uploads, upload).is_over
+    uploads.abort(upload.reference)
+    assert BeginOperator(task_id="begin").execute(context(upload)) == "aborted"
+
+
+def test_parts_are_waited_for_in_the_triggerer(upload: Upload) -> None:
     with pytest.raises(TaskDeferred) as deferred:
         AwaitPartsOperator(task_id="await_parts").execute(context(upload))
     assert isinstance(deferred.value.trigger, PartsTrigger)
-    assert not state_of(uploads, upload).is_over
 
 
 class Looks:
