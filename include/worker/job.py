@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from include.errors import InternalError, NotFound
 from include.ffmpeg_ops.models import Plan
+from include.media_store.lookup import current
 from include.media_store.models import ObjectRef, object_uri
 from include.settings import Settings
 from include.worker.callback import Callback
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Job", "finish_unit", "live_unit", "merge_unit", "plan_unit", "split_unit"]
 
 logger = logging.getLogger(__name__)
-
-_HEADS = 4  # outputs up to this many are looked up one by one, more of them with a listing
 
 AnyDocument = TypeVar("AnyDocument", bound=BaseModel)
 AnyRequest = TranscodeRequest | SuperResolutionRequest | TaskReference
@@ -280,13 +278,7 @@ class Job:
     def outputs_exist(self, outputs: tuple[Output, ...]) -> bool:
         """Tell whether every output is still the version that was written."""
         refs = {output.ref for output in outputs}
-        if len(refs) <= _HEADS:
-            return all(self.store.head(ref.bucket, ref.key) == ref for ref in refs)
-        found: set[ObjectRef] = set()
-        for bucket in {ref.bucket for ref in refs}:
-            prefix = os.path.commonprefix([ref.key for ref in refs if ref.bucket == bucket])  # noqa: RUF071 - keys are text
-            found |= refs.intersection(self.store.list(bucket, prefix))
-        return found == refs
+        return set(current(self.store, refs).values()) == refs
 
     def _callback_key(self, callback: Callback) -> str:
         return f"{self.callbacks_prefix}{callback.name}.json"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from include.errors import InternalError, StorageError
 from include.media_store.content_types import content_type_for
+from include.media_store.lookup import current
 from include.media_store.models import ObjectRef
 from include.worker.models import Output
 from include.worker.work import in_parallel
@@ -59,20 +59,18 @@ def publish(workbench: Workbench, destinations: Mapping[str, Destination]) -> tu
         for place in destinations.values():
             workbench.store.delete(place.bucket, place.key_of(place.entry))
         refs = list(in_parallel(upload, others, workbench.check))
-        for bucket in {place.bucket for place in destinations.values()}:
-            _check_arrived(workbench, bucket, [ref for ref in refs if ref.bucket == bucket])
+        _check_arrived(workbench, refs)
         workbench.check()
         last = [(name, place.entry) for name, place in destinations.items()]
         refs += [upload(item) for item in last]
     return tuple(Output(name=f"{name}{file}", ref=ref) for (name, file), ref in zip([*others, *last], refs, strict=True))
 
 
-def _check_arrived(workbench: Workbench, bucket: str, refs: Sequence[ObjectRef]) -> None:
-    # Another writer in the same folder would show here, too. What else lies beside a single file is not looked at.
-    prefix = os.path.commonprefix([ref.key for ref in refs]) if refs else None  # noqa: RUF071 - keys are text
-    there = {ref.key: ref for ref in workbench.store.list(bucket, prefix)} if prefix is not None else {}
+def _check_arrived(workbench: Workbench, refs: Sequence[ObjectRef]) -> None:
+    # Another writer in the same folder would show here, too.
+    there = current(workbench.store, refs)
     for ref in refs:
-        found = there.get(ref.key)
+        found = there.get((ref.bucket, ref.key))
         if found != ref:
             state = "is missing" if found is None else f"has {found.size} bytes and ETag {found.etag}"
             raise StorageError(f"{ref.uri} was uploaded with {ref.size} bytes and ETag {ref.etag}, but {state}.")
