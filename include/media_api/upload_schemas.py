@@ -24,9 +24,13 @@ class UploadBody(BaseModel):
         ("s3Bucket",), description="Where it goes: `s3Bucket` makes an HLS ladder of it, `youtube` publishes it there."
     )
     sha256: str | None = Field(None, description="SHA-256 of the file in hexadecimal; the joined file is checked against it.")
-    title: str | None = Field(None, description="Title on YouTube, at most 100 characters; left out: the file's name.")
-    description: str = Field("", description="Description on YouTube, at most 5000 bytes.")
-    tags: tuple[str, ...] = Field((), description="Tags on YouTube, at most 500 characters together.")
+    title: str | None = Field(
+        None, max_length=100, description="Title on YouTube, at most 100 characters; left out: the file's name."
+    )
+    description: str = Field("", max_length=5000, description="Description on YouTube, at most 5000 bytes.")
+    tags: tuple[Annotated[str, Field(max_length=500)], ...] = Field(
+        (), max_length=500, description="Tags on YouTube, at most 500 characters together."
+    )
     privacy: Privacy = Field("private", description="Who sees it on YouTube.")
     channel: str | None = Field(
         None, pattern=r"^[A-Za-z0-9_-]{1,64}$", description="YouTube channel, where the administrator has set up several."

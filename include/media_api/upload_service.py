@@ -29,6 +29,7 @@ UPLOAD_DAG = "upload"
 TRANSCODE_DAG = "transcode"
 SHOWN_SECONDS = 600  # contract: failed ones are kept in lists for ten minutes
 START_SECONDS = 30.0  # a request that creates an upload starts its run within this time
+NO_UPLOAD = "There is no such upload."
 STOPPED = "The upload's workflow was ended before the upload was complete. Create a new upload."
 
 
@@ -71,12 +72,9 @@ class UploadService:
 
     async def read(self, client: str, atom_id: str, upload_id: str) -> Upload:
         """Return a client's upload; ``NotFound`` where it is another one's, or was aborted."""
-        try:
-            upload = await run_sync(self.uploads.read, atom_id, upload_id)
-        except NotFound:
-            upload = None
-        if upload is None or upload.client != client or upload.outcome.state == "aborted":
-            raise NotFound("There is no such upload.")
+        upload = await self._own(client, atom_id, upload_id)
+        if upload.outcome.state == "aborted":
+            raise NotFound(NO_UPLOAD)
         return (await self._reconciled([upload]))[0]
 
     async def credentials(self, client: str, atom_id: str, upload_id: str, key: str | None) -> Credentials:
@@ -96,14 +94,24 @@ class UploadService:
         return upload, await run_sync(self.access.part_url, upload.bucket, upload.part(n).key), expiry
 
     async def abort(self, client: str, atom_id: str, upload_id: str) -> None:
-        """End an upload and what it has started, and remove its parts."""
-        upload = await self.read(client, atom_id, upload_id)
+        """End an upload and what it has started, and remove its parts; of one that was aborted, what was left undone."""
+        upload = await self._own(client, atom_id, upload_id)
         if (await run_sync(self.uploads.abort, upload.reference)).state == "complete":
             raise UploadConflict("The upload is complete and cannot be aborted any more.")
         await self.gateway.stop(UPLOAD_DAG, upload.reference.run_id)
         if "s3Bucket" in upload.destinations:
             await self.gateway.stop(TRANSCODE_DAG, transcode_request(upload, self.settings.bucket).run_id)
         await run_sync(self._remove, upload)
+
+    async def _own(self, client: str, atom_id: str, upload_id: str) -> Upload:
+        """Return a client's upload, whatever became of it."""
+        try:
+            upload = await run_sync(self.uploads.read, atom_id, upload_id)
+        except NotFound:
+            upload = None
+        if upload is None or upload.client != client:
+            raise NotFound(NO_UPLOAD)
+        return upload
 
     async def _open(self, client: str, atom_id: str, upload_id: str) -> Upload:
         upload = await self.read(client, atom_id, upload_id)
@@ -116,7 +124,8 @@ class UploadService:
         settings = self.settings
         if body.size > settings.upload_max_bytes:
             raise LimitExceeded(f"size: must be at most {settings.upload_max_bytes} bytes (MEDIA_UPLOAD_MAX_BYTES).")
-        check_metadata(body.youtube_title, body.description, body.tags, body.privacy)
+        if "youtube" in body.destinations:
+            check_metadata(body.youtube_title, body.description, body.tags, body.privacy)
         return UploadPlan(
             client=client,
             filename=body.filename,

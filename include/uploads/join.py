@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-from include.errors import InternalError, InvalidInputData, ObjectExists, VerificationFailed
+from include.errors import Cancelled, InternalError, InvalidInputData, ObjectExists, VerificationFailed
 from include.media_store.models import ObjectRef
 from include.media_store.multipart import S3Copies
 from include.media_store.objects import ObjectStore
@@ -50,8 +50,9 @@ class Joiner:
     def join(self, upload: Upload) -> ObjectRef:
         """Return the joined file, which is there and checked.
 
-        Raises ``InvalidInputData`` where parts are missing or the file has another SHA-256 than was announced; what may be
-        tried again (``StorageError``, ``VerificationFailed``) goes on where it was.
+        Raises ``Cancelled`` where the upload was aborted meanwhile, ``InvalidInputData`` where parts are missing or the file
+        has another SHA-256 than was announced; what may be tried again (``StorageError``, ``VerificationFailed``) goes on
+        where it was.
         """
         key = upload.reference.full_key
         full = self._store.head(self._bucket, key)
@@ -62,9 +63,18 @@ class Joiner:
             if full is not None:
                 self._store.delete(self._bucket, key)
             full = self._make(upload)
+        self._remove_unwanted(upload)
         self._check(upload, full)
         self._uploads.set_joined(upload, lambda now: now.model_copy(update={"done": True, "etag": full.etag}))
         return full
+
+    def _remove_unwanted(self, upload: Upload) -> None:
+        """Remove the file of an upload that was aborted before the file was there: who has aborted it has not seen it."""
+        if self._uploads.read(upload.atom_id, upload.id).outcome.state != "aborted":
+            return
+        for key in (upload.reference.full_key, upload.reference.tags_key):
+            self._store.delete(self._bucket, key)
+        raise Cancelled("The upload was aborted.")
 
     def _make(self, upload: Upload) -> ObjectRef:
         key = upload.reference.full_key
@@ -126,7 +136,8 @@ class Joiner:
         noted = self._uploads.set_joined(
             upload, lambda now: now if now.multipart_id not in {None, known} else now.model_copy(update={"multipart_id": mine})
         )
-        if noted.multipart_id == mine or noted.multipart_id is None:
+        assert noted.multipart_id is not None  # noqa: S101  for the type checker
+        if noted.multipart_id == mine:
             return mine, {}
         # Another attempt has begun at the same moment: it is gone on with.
         self._copies.abort(self._bucket, key, mine)

@@ -210,11 +210,6 @@ class Upload(UploadPlan):
         return -(-self.size // self.part_size)
 
     @property
-    def all_landed(self) -> bool:
-        """Whether every part is there."""
-        return len(self.landed.complete) == self.part_count
-
-    @property
     def is_over(self) -> bool:
         """Whether it has ended, or cannot but fail."""
         return self.outcome.state != "running"
@@ -234,8 +229,9 @@ class Upload(UploadPlan):
             start=start,
             end=min(self.size, start + self.part_size),
             key=f"{self.reference.parts_prefix}{n}",
-            complete=n in self.landed.complete,
-            error=self.landed.errors.get(n),
+            # Joined parts are deleted, which the tracking of parts may see.
+            complete=self.joined.done or n in self.landed.complete,
+            error=None if self.joined.done else self.landed.errors.get(n),
         )
 
     def _parts(self) -> Iterator[Part]:

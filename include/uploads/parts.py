@@ -35,12 +35,15 @@ def part_number(key: str) -> tuple[str, str, int] | None:
     return (found[1], found[2], int(found[3])) if found else None
 
 
-def landed(upload: Upload, sizes: Mapping[int, int], now: float) -> Landed:
-    """Return what of ``upload`` is there when these are the sizes of all objects that bear a part's number."""
+def landed(upload: Upload, sizes: Mapping[int, int], now: float, newer: frozenset[int] = frozenset()) -> Landed:
+    """Return what of ``upload`` is there when these are the sizes of all objects that bear a part's number.
+
+    The parts ``newer`` are complete whatever the sizes tell of them.
+    """
     before = upload.landed
-    complete, errors = set[int](), dict[int, str]()
+    complete, errors = set(newer), dict[int, str]()
     for n, size in sizes.items():
-        if n >= upload.part_count:
+        if n >= upload.part_count or n in newer:
             continue
         if size == upload.part(n).size:
             complete.add(n)

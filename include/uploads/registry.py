@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -26,6 +27,8 @@ from include.uploads.models import (
 )
 
 __all__ = ["Uploads", "new_upload_id"]
+
+logger = logging.getLogger(__name__)
 
 KEEP_SECONDS = 90 * 24 * 3600
 _ATTEMPTS = 40
@@ -66,8 +69,8 @@ class Uploads:
         return _upload(atom_id, upload_id, found)
 
     def list(self, atom_id: str) -> list[Upload]:
-        """Return all uploads of an atom, newest first; those of all clients."""
-        return [_upload(atom_id, upload_id, found) for upload_id, found in self._table.list(atom_id) if _PLAN in found]
+        """Return all uploads of an atom, newest first; those of all clients. One that is damaged is passed over."""
+        return list(_readable(atom_id, self._table.list(atom_id)))
 
     def set_destination(
         self,
@@ -170,6 +173,16 @@ class _Overtaken(Exception):
 
 def _destination(kind: DestinationType) -> str:
     return f"destination_{kind}"
+
+
+def _readable(atom_id: str, items: Iterable[tuple[str, Mapping[str, str]]]) -> Iterator[Upload]:
+    for upload_id, found in items:
+        if _PLAN not in found:
+            continue
+        try:
+            yield _upload(atom_id, upload_id, found)
+        except StorageError as error:
+            logger.error("%s", error.message)  # noqa: TRY400
 
 
 def _upload(atom_id: str, upload_id: str, found: Mapping[str, str]) -> Upload:

@@ -61,7 +61,11 @@ class PartsWatch:
         sizes = {n: ref.size for n, ref in part_objects(self.store, upload).items()}
         if landed(upload, sizes, self.clock()) == upload.landed:
             return upload
-        upload = self.uploads.set_landed(upload, lambda now: landed(now, sizes, self.clock()))
+        known = upload.landed.complete
+        # What an event has told since may be newer than the listing.
+        upload = self.uploads.set_landed(
+            upload, lambda now: landed(now, sizes, self.clock(), newer=now.landed.complete - known)
+        )  # fmt: skip
         logger.info("%d of %d parts are there", len(upload.landed.complete), upload.part_count)
         for error in upload.landed.errors.values():
             logger.warning("%s", error)
@@ -84,7 +88,7 @@ def note_object(uploads: Uploads, store: ObjectStore, key: str) -> None:
         upload = uploads.read(atom_id, upload_id)
     except NotFound:
         return
-    if upload.is_over or n >= upload.part_count:
+    if upload.is_over or upload.joined.done or n >= upload.part_count:
         return
     ref = store.head(upload.bucket, key)
     uploads.set_landed(upload, lambda now: landed_one(now, n, ref.size if ref else None, time.time()))

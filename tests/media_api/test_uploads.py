@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from include.errors import StorageError
 from include.media_api import upload_service
 from include.media_api.upload_service import UPLOAD_DAG, UploadService
 from include.media_api.uploads_app import create_uploads_app
@@ -217,7 +218,7 @@ def test_a_part_url_takes_a_put_of_that_part_at_the_address_that_clients_use(cli
         ({"destinations": ["vimeo"]}, "destinations"),
         ({"destinations": ["youtube", "youtube"]}, "destinations"),
         ({"title": "x" * 101}, "title"),
-        ({"title": "a<b"}, "title"),
+        ({"title": "a<b", "destinations": ["youtube"]}, "title"),
         ({"tags": ["x" * 501]}, "tags"),
         ({"privacy": "secret"}, "privacy"),
         ({"sha256": "abc"}, "sha256"),
@@ -234,6 +235,10 @@ def test_a_wrong_field_is_named_and_nothing_is_made(
     assert field in answer.json()["message"]
     table: Any = service.uploads._table
     assert not table.items
+
+
+def test_youtubes_bounds_are_for_what_goes_to_youtube(client: TestClient) -> None:
+    assert client.post(LIST, json=BODY | {"title": "a<b", "destinations": ["s3Bucket"]}).status_code == 200
 
 
 def test_an_atom_or_upload_of_another_client_is_as_one_that_does_not_exist(client: TestClient) -> None:
@@ -299,8 +304,27 @@ def test_an_aborted_upload_is_gone_with_its_parts_and_its_runs(client: TestClien
     assert copies.aborted == ["half-done"]
     assert {dag for dag, _ in airflow.stopped} == {"upload", "transcode"}
     assert client.get(f"{LIST}/{document['id']}").status_code == 404
-    assert client.delete(f"{LIST}/{document['id']}").status_code == 404
     assert client.get(LIST).json() == {"uploads": []}
+
+
+def test_aborting_again_does_what_the_first_time_has_left_undone(
+    client: TestClient, service: UploadService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = client.post(LIST, json=BODY).json()
+    store: Any = service.store
+    store.add(*(part["key"] for part in document["parts"]))
+
+    def away(bucket: str, prefix: str) -> int:
+        raise StorageError("The store is away.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "delete_prefix", away)
+        assert client.delete(f"{LIST}/{document['id']}").status_code == 503
+    assert store.objects["media"]
+    other = client.delete(f"{LIST}/{document['id']}", headers={"x-api-key": "other-key"})
+    assert other.status_code == 404
+    assert client.delete(f"{LIST}/{document['id']}").status_code == 204
+    assert not store.objects["media"]
 
 
 def test_what_is_complete_cannot_be_aborted(client: TestClient, service: UploadService) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from include.errors import InvalidInputData, StorageError
+from include.errors import Cancelled, InvalidInputData, StorageError
 from include.media_store.models import ObjectRef
 from include.media_store.multipart import S3Copies
 from include.media_store.objects import S3ObjectStore
@@ -227,3 +227,20 @@ def test_more_copies_than_one_page_of_a_list_are_all_found(uploads: Uploads, sto
     copies.abort(bucket, "paged", multipart_id)
     copies.abort(bucket, "paged", multipart_id)
     assert copies.copied(bucket, "paged", multipart_id) is None
+
+
+def test_a_file_that_is_made_after_the_upload_was_aborted_does_not_stay(
+    uploads: Uploads, store: S3ObjectStore, bucket: str
+) -> None:
+    one = new(uploads, bucket)
+    send(store, one)
+
+    class Overtaken(S3Copies):
+        def complete(self, *arguments: Any) -> bool:
+            uploads.abort(one.reference)
+            return super().complete(*arguments)
+
+    with pytest.raises(Cancelled):
+        join(uploads, store, one, Overtaken(client=store._client))
+    assert store.head(bucket, one.reference.full_key) is None
+    assert not uploads.read(one.atom_id, one.id).joined.done

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from include.errors import LimitExceeded
-from include.uploads.models import Destination, Landed, Upload
+from include.uploads.models import Destination, Joined, Landed, Upload
 from include.uploads.parts import first_missing, landed, landed_one, part_number, part_size
 
 MIB = 2**20
@@ -80,7 +80,6 @@ def test_parts_may_land_in_any_order_and_more_than_once() -> None:
     random.Random(2).shuffle(order)
     for now, n in enumerate(order):
         one = one.model_copy(update={"landed": landed_one(one, n, 10 * MIB, now=now)})
-    assert one.all_landed
     assert first_missing(one) is None
 
 
@@ -126,3 +125,8 @@ def test_what_has_failed_keeps_its_reason_and_may_only_become_complete() -> None
 def test_an_upload_survives_being_written_and_read() -> None:
     one = upload(destinations=("youtube", "s3Bucket"), tags=("a", "b"))
     assert Upload.model_validate(json.loads(one.model_dump_json())) == one
+
+
+def test_parts_that_are_joined_are_complete_though_they_are_gone() -> None:
+    one = upload(landed=Landed(complete={0}, errors={1: "Part 1 is wrong."}), joined=Joined(done=True, etag="x"))
+    assert [(part.complete, part.error) for part in one.parts] == [(True, None)] * 3

@@ -22,7 +22,7 @@ from include.media_store.ranges import RangeReader
 from include.uploads import relay as relay_module
 from include.uploads.content import UploadContent
 from include.uploads.models import Joined, Landed, Problem, Upload
-from include.uploads.parts import landed_one
+from include.uploads.parts import first_missing, landed_one
 from include.uploads.registry import Uploads
 from include.uploads.relay import JOIN, Relay, Relayed
 from include.uploads.youtube.errors import YouTubeQuotaExceeded, YouTubeRefused, YouTubeUnavailable
@@ -65,7 +65,7 @@ class Rig:
             data = (self.content if content is None else content)[part.start : part.end]
             self.store.put_bytes(self.bucket, part.key, data)
             landed = self.uploads.set_landed(self.upload, partial(landed_one, n=n, size=len(data), now=1.0))
-            if landed.all_landed:
+            if first_missing(landed) is None:
                 self.join()
 
     def join(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from include.media_store.models import ObjectRef
 from include.uploads.models import Joined, Upload
 from include.uploads.registry import Uploads
 from include.uploads.watch import PartsWatch, Sight, note_object
@@ -125,7 +127,7 @@ def test_events_of_any_number_in_any_order_at_the_same_time_lose_nothing(uploads
     random.Random(4).shuffle(keys)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda key: note_object(uploads, store, key), keys))
-    assert uploads.read(one.atom_id, one.id).all_landed
+    assert uploads.read(one.atom_id, one.id).landed.complete == set(range(12))
 
 
 def test_an_event_is_believed_only_as_far_as_the_object_bears_it_out(
@@ -138,3 +140,29 @@ def test_an_event_is_believed_only_as_far_as_the_object_bears_it_out(
     note_object(uploads, store, upload.reference.full_key)
     after = uploads.read(upload.atom_id, upload.id).landed
     assert (after.complete, set(after.errors)) == (frozenset(), {1})
+
+
+def test_an_event_that_comes_late_does_not_undo_parts_that_were_joined(
+    uploads: Uploads, store: MemoryStore, upload: Upload
+) -> None:
+    keys = [put(store, upload, n) for n in range(3)]
+    for key in keys:
+        note_object(uploads, store, key)
+    uploads.set_joined(upload, lambda _: Joined(done=True, etag="x"))
+    store.delete("media", keys[1])
+    note_object(uploads, store, keys[1])
+    after = uploads.read(upload.atom_id, upload.id)
+    assert after.landed.complete == {0, 1, 2}
+
+
+def test_a_part_that_landed_during_a_slow_listing_stays(uploads: Uploads, upload: Upload, clock: Clock) -> None:
+    class SlowStore(MemoryStore):
+        def list(self, bucket: str, prefix: str) -> Iterator[ObjectRef]:
+            found = list(super().list(bucket, prefix))
+            note_object(uploads, self, put(self, upload, 1))
+            return iter(found)
+
+    store = SlowStore("media")
+    put(store, upload, 0)
+    _, after = PartsWatch(uploads, store, upload.reference, timeout=100, clock=clock).look()
+    assert after.landed.complete == {0, 1}
