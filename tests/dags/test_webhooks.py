@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from pkgutil import resolve_name
@@ -15,6 +16,8 @@ from airflow.jobs.triggerer_job_runner import TriggerRunner
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 
+from include.errors import StorageError
+from include.media_store.models import ObjectRef
 from include.orchestration.triggers import webhook as module
 from include.orchestration.triggers.webhook import WebhookTrigger
 from include.orchestration.webhook_delivery import Delivery
@@ -211,6 +214,57 @@ def test_a_run_that_goes_on_is_not(job: Job) -> None:
     told = Told()
     asyncio.run(Trigger(job, told, {"report": None}).on_kill())
     assert told.events == []
+
+
+class Ailing(MemoryStore):
+    """A store whose named calls fail for so many times."""
+
+    def __init__(self, **failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+
+    def fail(self, call: str) -> None:
+        if self.failures.get(call, 0) > 0:
+            self.failures[call] -= 1
+            raise StorageError("The object store did not answer.")
+
+    def list(self, bucket: str, prefix: str) -> Iterator[ObjectRef]:
+        self.fail("list")
+        return super().list(bucket, prefix)
+
+    def head(self, bucket: str, key: str) -> ObjectRef | None:
+        self.fail("head")
+        return super().head(bucket, key)
+
+    def delete(self, bucket: str, key: str) -> None:
+        self.fail("delete")
+        super().delete(bucket, key)
+
+
+def test_the_end_is_told_though_the_store_fails_for_a_while(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STORE_PAUSE", 0.001)
+    outcome(job)
+    ailing = Ailing(list=3, head=2, delete=1)
+    ailing.objects = job.store.objects  # type: ignore[attr-defined]
+    job.store = ailing
+    told, running = Told(), {"report": None, "plan": "success"}
+    assert run(Trigger(job, told, *[running] * 8, running | {"report": "success"})) is TaskSuccessEvent
+    assert told.types[-1] == "transcode.succeeded"
+    assert not any(ailing.failures.values()), "all of it was met"
+    assert job.read_callbacks() == (OURS,), "to remove it was tried once"
+
+
+def test_progress_that_cannot_be_told_is_told_later(job: Job) -> None:
+    told = Told()
+    trigger = Trigger(job, told, {"report": None})
+    job.store = Ailing(list=1)
+    job.write_callback(OURS)
+
+    async def twice() -> list[bool]:
+        return [await trigger._tell_progress(job, {"progress": 3}) for _ in range(2)]
+
+    assert asyncio.run(twice()) == [False, True]
+    assert told.types == ["transcode.progress"]
 
 
 def test_a_trigger_is_made_again_as_it_was() -> None:

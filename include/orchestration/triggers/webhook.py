@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from itertools import islice
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_before_delay, wait_exponential_jitter
 
-from include.errors import MediaError
+from include.errors import MediaError, StorageError
 from include.orchestration.webhook_delivery import Courier, Delivery
 from include.orchestration.webhook_events import Event, ending, kind_of_run, reached
 from include.settings import Settings, get_settings
@@ -29,11 +30,16 @@ __all__ = ["DELIVERIES_KEY", "WebhookTrigger"]
 
 logger = logging.getLogger(__name__)
 
+Answer = TypeVar("Answer")
+
 DELIVERIES_KEY = "deliveries"
 POLL_SECONDS = 2.0
 # Airflow ends on_kill after 30 s.
 LAST_WORDS_SECONDS = 12.0
 LAST_WORDS_ATTEMPTS = 4
+STORE_PAUSE = 1.0
+# So long a store may fail before the end is told to nobody.
+STORE_SECONDS = 600.0
 MOST_READ = 50
 _ENDED = {"success", "failed", "upstream_failed", "skipped", "removed"}
 
@@ -61,7 +67,7 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """See :meth:`BaseTrigger.run`."""
         job = await asyncio.to_thread(self._job)
-        if job is None or not await asyncio.to_thread(job.read_callbacks):
+        if job is None or not await _patiently(job.read_callbacks):
             yield TaskSkippedEvent()
             return
         await self._follow(job)
@@ -90,21 +96,37 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
             if time.monotonic() - told_at >= settings.webhook_seconds:
                 told_at = time.monotonic()
                 progress = await self._progress(job)
-                if progress is not None and progress != last:
+                if progress is not None and progress != last and await self._tell_progress(job, progress):
                     last = progress
-                    await self._tell(job, self._event("progress", progress))
             await asyncio.sleep(min(POLL_SECONDS, settings.webhook_seconds))
 
+    async def _tell_progress(self, job: Job, progress: dict[str, Any]) -> bool:
+        try:
+            callbacks = await asyncio.to_thread(job.read_callbacks)
+        except MediaError as error:
+            logger.info("Progress is not told: %s", error)
+            return False
+        await self._tell(job, callbacks, self._event("progress", progress))
+        return True
+
     async def _tell_end(self, job: Job, *, attempts: int, seconds: float | None = None) -> list[Delivery]:
-        outcome, stopped = await asyncio.to_thread(self._outcome, job)
+        (outcome, stopped), callbacks = await _patiently(lambda: (self._outcome(job), job.read_callbacks()), seconds)
         how, data = ending(outcome, stopped=stopped)
-        deliveries = await self._tell(job, self._event(how, data), attempts=attempts, seconds=seconds, last=how == "succeeded")
+        event, last = self._event(how, data), how == "succeeded"
+        deliveries = await self._tell(job, callbacks, event, attempts=attempts, seconds=seconds, last=last)
         # Not with the event that ends the task: a task that a user has marked takes none any more.
         await self._push(DELIVERIES_KEY, [delivery.document() for delivery in deliveries])
         return deliveries
 
     async def _tell(
-        self, job: Job, event: Event, *, attempts: int = 1, seconds: float | None = None, last: bool = False
+        self,
+        job: Job,
+        callbacks: Sequence[Callback],
+        event: Event,
+        *,
+        attempts: int = 1,
+        seconds: float | None = None,
+        last: bool = False,
     ) -> list[Delivery]:
         """Tell all who want to know; a callback that was told of a success (``last``), or is gone, has served."""
         courier = self.courier(get_settings(), self._attempt())
@@ -112,10 +134,12 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
         async def one(callback: Callback) -> Delivery:
             delivery = await courier.send(event, callback, attempts=attempts, seconds=seconds)
             if (last and delivery.delivered) or delivery.gone:
-                await asyncio.to_thread(job.delete_callback, callback)
+                try:
+                    await asyncio.to_thread(job.delete_callback, callback)
+                except MediaError as error:
+                    logger.warning("A callback that has served stays: %s", error)
             return delivery
 
-        callbacks = await asyncio.to_thread(job.read_callbacks)
         return list(await asyncio.gather(*(one(callback) for callback in callbacks)))
 
     def _event(self, what: str, data: Mapping[str, Any]) -> Event:
@@ -181,6 +205,17 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
 
         ti = self.task_instance
         await BaseXCom.aset(key, value, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
+
+
+async def _patiently(read: Callable[[], Answer], seconds: float | None = None) -> Answer:
+    """Return what ``read`` returns, asked again for so long where the object store fails."""
+    again = AsyncRetrying(
+        retry=retry_if_exception_type(StorageError),
+        stop=stop_before_delay(seconds or STORE_SECONDS),
+        wait=wait_exponential_jitter(multiplier=STORE_PAUSE, max=30, jitter=STORE_PAUSE),
+        reraise=True,
+    )
+    return await again(asyncio.to_thread, read)
 
 
 def _told(job: Job, key: str) -> tuple[str, dict[str, Any]]:
