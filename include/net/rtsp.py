@@ -10,10 +10,12 @@ __all__ = ["RtspWatch"]
 
 _LONGEST_LINE = 4096
 _LONGEST_BODY = 2**20
+_MOST_LINES = 200
 # RTP's and RTCP's headers have eight bytes at least; ffmpeg takes what is shorter for text.
 _SHORTEST_PACKET = 8
 _STATUS = re.compile(rb"RTSP/[^ \t]+[ \t]+([0-9]{3})(?:[ \t].*)?")
 _REQUEST = re.compile(rb"[A-Z_]+[ \t]+.*")
+_LENGTH_NAME = b"content-length:"
 _LENGTH = re.compile(rb"[ \t]*([0-9]{1,7})[ \t]*")
 
 
@@ -26,7 +28,9 @@ class RtspWatch:
     def __init__(self) -> None:
         self._rest = bytearray()
         self._skip = 0
+        # Of the header that is being read: its first line, and those that tell of a body.
         self._lines: list[bytes] = []
+        self._count = 0
 
     def __call__(self, data: bytes) -> None:
         """Take what comes next.
@@ -56,11 +60,18 @@ class RtspWatch:
         if b"\0" in line or len(line) > _LONGEST_LINE:
             raise _wrong("a line that is no text")
         if line:
-            self._lines.append(line)
+            self._keep(line)
         else:
             self._skip = _body(self._lines)
-            self._lines = []
+            self._lines, self._count = [], 0
         return True
+
+    def _keep(self, line: bytes) -> None:
+        self._count += 1
+        if self._count > _MOST_LINES:
+            raise _wrong("a header without an end")
+        if not self._lines or line.lower().startswith(_LENGTH_NAME):
+            self._lines.append(line)
 
     def _packet(self) -> bool:
         if self._lines:
@@ -82,7 +93,7 @@ def _body(lines: list[bytes]) -> int:
             raise InputNotSupported("The source's server redirects to another address; name that address itself.")
     elif not _REQUEST.fullmatch(first) or first.startswith(b"RTSP"):
         raise _wrong("what is neither an answer nor a request")
-    told = [line.partition(b":")[2] for line in lines if line.lower().startswith(b"content-length:")]
+    told = [line.partition(b":")[2] for line in lines if line.lower().startswith(_LENGTH_NAME)]
     if not told:
         return 0
     length = _LENGTH.fullmatch(told[0]) if len(told) == 1 else None

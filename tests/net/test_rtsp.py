@@ -48,6 +48,7 @@ def one_by_one(sent: bytes) -> None:
         pytest.param(OK.replace(b": 4", b": 9999999"), InvalidInputData, id="a long body"),
         pytest.param(b"x" * 5000, InvalidInputData, id="a line without end"),
         pytest.param(b"RTSP/1.0 200 OK\r\nA: " + b"x" * 5000 + b"\r\n", InvalidInputData, id="a long line"),
+        pytest.param(b"RTSP/1.0 200 OK\r\n" + b"A: x\r\n" * 200, InvalidInputData, id="a header without an end"),
         pytest.param(b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", InvalidInputData, id="HTTP"),
     ],
 )
