@@ -33,15 +33,21 @@ class InProcessGateway:
     """An :class:`~include.media_api.gateway.AirflowGateway` over Airflow's public REST API.
 
     ``transport`` leads to that API and ``token`` makes the bearer token of one call; by default the API server's own app in
-    this process, and a token of its auth manager for ``user``.
+    this process, and a token of its auth manager for ``user``. A call that takes longer than ``seconds`` is given up.
     """
 
     def __init__(
-        self, user: str, *, transport: httpx.AsyncBaseTransport | None = None, token: Callable[[str], str] | None = None
+        self,
+        user: str,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        token: Callable[[str], str] | None = None,
+        seconds: float = 60,
     ) -> None:
         self._user = user
         self._token = token or mint_token
         self._transport = transport
+        self._seconds = seconds
         self._client: httpx.AsyncClient | None = None
         self._joined_runs = Coalesced(self._all_runs)
         self._joined_tasks = Coalesced(self._all_tasks)
@@ -134,13 +140,15 @@ class InProcessGateway:
     async def _call(self, method: str, path: str, expected: set[int], **arguments: Any) -> httpx.Response:
         if self._client is None:
             transport = self._transport or OwnLoopTransport(airflow_app)
-            self._client = httpx.AsyncClient(transport=transport, base_url="http://localhost/api/v2", trust_env=False, timeout=60)
+            self._client = httpx.AsyncClient(transport=transport, base_url="http://localhost/api/v2", trust_env=False)
         async with self._readers if method == "GET" else self._writer:
             for attempt in range(1, _ATTEMPTS + 1):
                 headers = {"Authorization": f"Bearer {self._token(self._user)}"}
                 try:
-                    answer = await self._client.request(method, path, headers=headers, **arguments)
-                except httpx.TransportError as error:
+                    # A call within the process knows no timeouts of httpx.
+                    async with asyncio.timeout(self._seconds):
+                        answer = await self._client.request(method, path, headers=headers, **arguments)
+                except (httpx.TransportError, TimeoutError) as error:
                     raise InternalError("Airflow does not answer; please try again.") from error
                 # All calls here can be repeated: a run id is created once. SQLite answers 500 when it is locked.
                 if answer.status_code < 500 or attempt == _ATTEMPTS:

@@ -13,6 +13,7 @@ import pytest
 from include.errors import InternalError, ParameterError
 from include.media_api.airflow_gateway import InProcessGateway
 from include.media_api.gateway import Run, RunPage, TaskState
+from include.media_api.own_loop import OwnLoopTransport
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -211,3 +212,28 @@ def test_a_run_is_stopped_by_failing_it(status: int) -> None:
     _, (asked,) = call(always(status, {}), lambda gateway: gateway.stop("live", "task-ab-1"))
     assert (asked.method, asked.url.path) == ("PATCH", "/api/v2/dags/live/dagRuns/task-ab-1")
     assert json.loads(asked.content) == {"state": "failed"}
+
+
+def test_a_call_that_hangs_is_given_up_and_leaves_room_for_the_next() -> None:
+    left: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if not left:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                left.append(scope["path"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def run() -> None:
+        transport = OwnLoopTransport(lambda: app)
+        gateway = InProcessGateway("admin", transport=transport, token=lambda user: "token", seconds=0.1)
+        with pytest.raises(InternalError, match="does not answer"):
+            await gateway.delete("d", "first")
+        # There is room for one that writes.
+        await gateway.delete("d", "second")
+        await transport.aclose()
+
+    asyncio.run(run())
+    assert left == ["/api/v2/dags/d/dagRuns/first"], "the app was told to stop"
