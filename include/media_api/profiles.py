@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import logging
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Request
+from pydantic import ValidationError
 
 from include.errors import ObjectExists, OutputNotSupported, ParameterError
 from include.ffmpeg_ops import tools
@@ -24,6 +27,8 @@ from include.worker.task_request import task_run_prefix
 
 __all__ = ["TablesDependency", "check", "find_profile", "router"]
 
+log = logging.getLogger(__name__)
+
 MOST_PROFILES = 500  # of a client: the list is one answer
 
 router = APIRouter(tags=["profiles"], dependencies=[Depends(Version)])
@@ -41,7 +46,7 @@ TablesDependency = Annotated[Tables, Depends(_tables)]
 async def list_profiles(client: SignedClient, tables: TablesDependency) -> ProfileList:
     """List the profiles that everybody has, and the client's own."""
     documents = await run_sync(tables.list_profiles, client)
-    own = [Profile.of(TaskProfile.model_validate(document), own=True) for document in documents]
+    own = [Profile.of(profile, own=True) for profile in map(_readable, documents) if profile]
     return ProfileList(profiles=(*(Profile.of(profile, own=False) for profile in shipped_profiles().values()), *own))
 
 
@@ -89,6 +94,14 @@ def find_profile(tables: Tables, client: str, name: str) -> TaskProfile:
     if document is None:
         raise Refusal(404, "NoSuchProfile", "There is no profile of this name; GET the list of profiles to see yours.")
     return TaskProfile.model_validate(document)
+
+
+def _readable(document: Mapping[str, Any]) -> TaskProfile | None:
+    try:
+        return TaskProfile.model_validate(document)
+    except ValidationError as error:
+        log.warning("A list goes without the profile %s: %s", document.get("profile_name"), error)
+        return None
 
 
 def check(profile: TaskProfile, settings: Settings) -> None:

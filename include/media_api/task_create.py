@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from anyio.to_thread import run_sync
@@ -19,7 +19,7 @@ from include.media_api.gateway import Run
 from include.media_api.services import Services
 from include.media_api.task_errors import Refusal
 from include.media_api.task_models import NewTask
-from include.media_api.task_status import dag_of, is_cancelled, job_of, settled
+from include.media_api.task_status import LIVE_DAG, LIVE_UNIT, dag_of, is_cancelled, job_of, settled
 from include.media_store.tables import Tables
 from include.net.guard import check_literal
 from include.net.urls import MediaUrl, parse_source, parse_target
@@ -85,7 +85,7 @@ def check(body: NewTask, client: str, settings: Settings, tables: Tables) -> Wan
     targets = tuple(parse_target(target.target_url) for target in body.targets)
     for number, url in enumerate((source, *targets)):
         _check_place(f"targets.{number - 1}.target_url" if number else "source.source_url", url, settings)
-        if url.text in {other.text for other in (source, *targets)[:number]}:
+        if _place(url) in map(_place, (source, *targets)[:number]):
             raise Refusal(400, "ParameterError", f"{url.redacted} is named twice; each address once is enough.")
     callbacks.check(body.callback_url, client, settings)
     profile = profiles.find_profile(tables, client, body.profile_name or settings.task_profile)
@@ -117,15 +117,16 @@ async def start(services: Services, wanted: WantedTask) -> str:
         requests = [wanted.request(services.settings.bucket, task_id) for task_id in ids]
         chosen, exists = await _first_usable(services, wanted, requests)
         first += GENERATIONS_AT_ONCE
-    if exists and wanted.callback_url is not None:
+    if exists:
         await run_sync(_keep_callback, services, chosen)
-        await callbacks.heed(services.gateway, dag_of(chosen), [chosen.reference.run_id])
-    if not exists:
+    else:
         await run_sync(_keep, services, chosen)
         note = f"{wanted.client}: {source.redacted} to {', '.join(chosen.reference.targets)} ({wanted.profile.profile_name})"
         conf = chosen.reference.model_dump(mode="json")
         # Another API server may have been as fast: then there is a run of this id already, which does the same.
-        await services.gateway.trigger(dag_of(chosen), chosen.reference.run_id, conf, note)
+        exists = not await services.gateway.trigger(dag_of(chosen), chosen.reference.run_id, conf, note)
+    if exists and wanted.callback_url is not None:
+        await callbacks.heed(services.gateway, dag_of(chosen), [chosen.reference.run_id])
     return chosen.reference.task_id
 
 
@@ -169,8 +170,13 @@ def _are_delivered(services: Services, wanted: WantedTask, job: Job) -> bool:
 def _keep(services: Services, request: TaskRequest) -> None:
     """Write what the run reads, and what it tells, before there is a run."""
     job = job_of(services, request)
-    # Of a run of this id that was deleted since.
-    services.store.delete(job.bucket, job.cancelled_key)
+    # Of a run of this id that was deleted since; a stream that was sent then is another one, with its own end and recordings.
+    gone = [job.cancelled_key]
+    if dag_of(request) == LIVE_DAG:
+        gone += [job.result_key(LIVE_UNIT), job.outcome_key, job.live_key]
+        services.store.delete_prefix(job.bucket, job.live_prefix)
+    for key in gone:
+        services.store.delete(job.bucket, key)
     job.write_task(request)
     _keep_callback(services, request)
 
@@ -184,6 +190,11 @@ def _keep_callback(services: Services, request: TaskRequest) -> None:
         "profile_name": reference.profile_name,
     }
     callbacks.keep(job_of(services, request), request.callback_url, reference.client, about)
+
+
+def _place(url: MediaUrl) -> MediaUrl:
+    """Return what an address leads to, however it is spelled and whoever speaks first there."""
+    return replace(url, text="", listens=False)
 
 
 def _check_place(field: str, url: MediaUrl, settings: Settings) -> None:

@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 LONGEST_URL = 4096
+LONGEST_CALLBACK = 2048  # as in the other contracts, and in the documents that keep it
 TASK_ID: dict[str, Any] = {"description": "A string of digits.", "pattern": r"^[0-9]{1,18}$", "examples": ["3125"]}
 
 
@@ -71,7 +72,7 @@ class NewTask(_Sent):
     targets: tuple[Target, ...] = Field(min_length=1, max_length=100, description="Encoded once, delivered to each of them.")
     callback_url: str | None = Field(
         None,
-        max_length=LONGEST_URL,
+        max_length=LONGEST_CALLBACK,
         description="Is told of the task's progress and end (Standard Webhooks).",
         examples=["https://example.com/hooks/reelflow"],
     )

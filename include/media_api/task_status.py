@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -13,7 +14,7 @@ from typing import Any
 from anyio.to_thread import run_sync
 from pydantic import ValidationError
 
-from include.errors import Cancelled, NotFound
+from include.errors import Cancelled, InternalError, NotFound
 from include.ffmpeg_ops.parallel import in_parallel
 from include.media_api.gateway import Run, TaskState
 from include.media_api.progress import percent
@@ -26,7 +27,21 @@ from include.worker.job import Job
 from include.worker.models import Outcome
 from include.worker.task_request import TaskReference, TaskRequest
 
-__all__ = ["KnownTask", "dag_of", "is_cancelled", "job_of", "load", "load_all", "note_cancelled", "settled", "statuses"]
+__all__ = [
+    "LIVE_DAG",
+    "LIVE_UNIT",
+    "KnownTask",
+    "dag_of",
+    "is_cancelled",
+    "job_of",
+    "load",
+    "load_all",
+    "note_cancelled",
+    "settled",
+    "statuses",
+]
+
+log = logging.getLogger(__name__)
 
 FILES_DAG = "transcode"
 LIVE_DAG = "live"
@@ -80,9 +95,12 @@ async def load(services: Services, client: str, task_id: str) -> KnownTask:
 
 
 async def load_all(services: Services, client: str, runs: Sequence[Run]) -> list[KnownTask]:
-    """Return the tasks of a client's runs; runs without a task, which somebody has made by hand, are left out."""
+    """Return the tasks of a client's runs.
+
+    Left out are runs without a task, which somebody has made by hand, and those whose task cannot be read.
+    """
     ids = [str(run.conf.get("task_id")) for run in runs]
-    requests = await run_sync(partial(in_parallel, partial(_read, services, client), ids, at_once=_READS_AT_ONCE))
+    requests = await run_sync(partial(in_parallel, partial(_read_if_readable, services, client), ids, at_once=_READS_AT_ONCE))
     found = zip(requests, runs, strict=True)
     return [KnownTask(request, run) for request, run in found if request and request.reference.run_id == run.run_id]
 
@@ -135,6 +153,17 @@ def _read(services: Services, client: str, task_id: str) -> TaskRequest | None:
     try:
         return Job.of(services.store, services.settings, reference).read_task()
     except NotFound:
+        return None
+
+
+def _read_if_readable(services: Services, client: str, task_id: str) -> TaskRequest | None:
+    try:
+        return _read(services, client, task_id)
+    except InternalError as error:
+        # StorageError is an InternalError, too, but says nothing about the document.
+        if type(error) is not InternalError:
+            raise
+        log.warning("A list goes without the task %s of %s: %s", task_id, client, error)
         return None
 
 

@@ -68,10 +68,13 @@ async def stop(client: SignedClient, services: ServicesDependency, task_id: str)
     """Stop a task that waits or runs; one that is over stays as it is."""
     known = await task_status.load(services, client, task_id)
     (task,) = await task_status.statuses(services, [known])
-    if task.task_status.is_over:
+    run, job = known.run, task_status.job_of(services, known.request)
+    if run is None or run.is_finished or await run_sync(task_status.settled, job, run) is not None:
         return task
-    await run_sync(task_status.note_cancelled, services, known.request)
+    # Where it is noted and goes on all the same, Airflow did not answer the last time.
+    if task.task_status is not TaskStatusName.CANCELLED:
+        await run_sync(task_status.note_cancelled, services, known.request)
     # A live unit looks for the note, closes its recordings and ends; Airflow would give it seconds.
-    if not known.is_live or task.task_status is TaskStatusName.PENDING:
+    if not known.is_live or run.state == "queued":
         await services.gateway.stop(task_status.dag_of(known.request), known.request.reference.run_id)
     return await show(client, services, task_id)

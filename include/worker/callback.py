@@ -19,7 +19,7 @@ class Callback(Document):
     events are signed with is in the settings.
     """
 
-    url: str = Field(max_length=4096)
+    url: str = Field(max_length=2048)
     client: str = Field(max_length=200)
     about: dict[str, Any] = Field(default_factory=dict, description="is in every event's `data`: ids and names of the request")
 

@@ -43,7 +43,8 @@ def check_key(value: str) -> str:
 class Document(BaseModel):
     """Base of the documents: immutable, unknown fields refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Addresses among what is wrong may hold secrets, and errors are logged.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def job_id_for(bucket: str, destination_key: str) -> str:

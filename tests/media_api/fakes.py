@@ -70,7 +70,10 @@ class MemoryStore:
         raise NotImplementedError
 
     def delete_prefix(self, bucket: str, prefix: str) -> int:
-        raise NotImplementedError
+        gone = [key for key in self.objects[bucket] if key.startswith(prefix)]
+        for key in gone:
+            del self.objects[bucket][key]
+        return len(gone)
 
     def _ref(self, bucket: str, key: str) -> ObjectRef:
         data = self.objects[bucket][key]

@@ -179,3 +179,10 @@ def test_rates_are_kept_exactly(demo: Caller) -> None:
         made = make(demo, profile_name=f"rate-{kept.replace('/', '-')}", encodings=[{"framerate": rate}])
         assert made.json()["encodings"][0]["framerate"] == kept
         assert demo("GET", f"{ONE}/{made.json()['profile_name']}").json() == made.json()
+
+
+def test_a_profile_that_cannot_be_read_is_left_out_of_the_list(demo: Caller, tables: MemoryTables) -> None:
+    assert make(demo).status_code == 200
+    before = names(demo)
+    tables.profiles["demo", "broken"] = {"profile_name": "broken", "encodings": "of another version"}
+    assert names(demo) == before

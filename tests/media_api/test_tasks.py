@@ -219,7 +219,54 @@ def test_who_creates_at_the_same_moment_elsewhere_gets_the_same_id(demo: Caller,
     assert created(demo) == task_id
 
 
+def test_a_stream_whose_run_was_deleted_is_another_one_the_next_time(
+    demo: Caller, airflow: FakeAirflow, store: MemoryStore, settings: Settings
+) -> None:
+    """Or its marker would be taken for the end of the new one, and its first second for the new one's."""
+    task_id = created(demo, **LIVE)
+    del airflow.dag_runs["live", run_id("demo", task_id)]
+    job = job_of(settings, store, "demo", task_id)
+    left = [job.live_key, job.result_key("live"), job.outcome_key, f"{job.live_prefix}1/recording.m3u8", job.cancelled_key]
+    store.add(*left)
+    assert created(demo, **LIVE) == task_id
+    assert [key for key in left if store.head("media", key)] == []
+    assert job.read_task().reference.task_id == task_id
+
+
+def test_a_callback_is_heeded_though_another_server_was_faster(
+    demo: Caller, airflow: FakeAirflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = created(demo)
+    original = airflow.runs
+
+    async def late(dag_id: str, run_ids: Any) -> Any:
+        return await original(dag_id, run_ids) if airflow.count("trigger") > 1 else {}
+
+    monkeypatch.setattr(airflow, "runs", late)
+    assert created(demo, callback_url="https://hooks.example.com/x") == task_id
+    assert airflow.calls[-1] == ("restart_task", f"{run_id('demo', task_id)} webhooks")
+
+
 # -- refused
+
+
+@pytest.mark.parametrize(
+    ("source", "urls"),
+    [
+        ("s3://media/in/talk.mp4", ["S3://media/in/talk.mp4"]),
+        ("s3://media/in/talk.mp4", ["rtmp://a.example.com/app/key", "rtmp://A.example.com:1935/app/key"]),
+        ("udp://a.example.com:9000", ["udp://a.example.com:9000"]),
+    ],
+)
+def test_the_same_place_in_two_spellings_is_named_twice(demo: Caller, source: str, urls: list[str]) -> None:
+    answer = demo.create(source=source, targets=urls)
+    assert (answer.status_code, answer.json()["code"]) == (400, "ParameterError")
+    assert "named twice" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(("length", "status"), [(2048, 200), (2049, 400), (4096, 400)])
+def test_a_callback_is_as_long_as_can_be_kept(demo: Caller, length: int, status: int) -> None:
+    assert demo.create(callback_url="https://hooks.example.com/".ljust(length, "x")).status_code == status
 
 
 def refused(caller: Caller, **changes: Any) -> tuple[int, str, str]:
@@ -401,6 +448,22 @@ def test_a_task_that_is_over_stays_as_it_is(demo: Caller, airflow: FakeAirflow, 
     assert airflow.count("stop") == 0
 
 
+@pytest.mark.parametrize("changes", [{}, LIVE])
+def test_a_stop_that_airflow_did_not_hear_is_repeated(demo: Caller, airflow: FakeAirflow, changes: Any) -> None:
+    task_id = created(demo, **changes)
+    original = airflow.stop
+
+    async def fail(dag_id: str, run_id: str) -> None:
+        airflow.stop = original  # type: ignore[method-assign]
+        raise InternalError("Airflow does not answer; please try again.")
+
+    airflow.stop = fail  # type: ignore[method-assign]
+    assert demo("DELETE", f"{TASKS}/{task_id}").status_code == 500
+    assert demo("DELETE", f"{TASKS}/{task_id}").json()["task_status"] == "CANCELLED"
+    ((_, run),) = airflow.dag_runs.items()
+    assert run.state == "failed"
+
+
 # -- listing
 
 
@@ -452,6 +515,20 @@ def test_runs_that_somebody_has_made_by_hand_are_no_tasks(demo: Caller, airflow:
     asyncio.run(airflow.trigger("transcode", run_id("demo", "again"), {"task_id": task_id}))
     asyncio.run(airflow.trigger("transcode", run_id("demo", "77"), {"task_id": "77"}))
     assert [task["task_id"] for task in demo("GET", TASKS).json()["tasks"]] == [task_id]
+
+
+def test_a_task_that_cannot_be_read_is_left_out_of_the_list(
+    demo: Caller, store: MemoryStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id, broken = created(demo), created(demo, targets=["s3://media/out/other.mp4"])
+    store.add(job_of(settings, store, "demo", broken).request_key, data=b"{")
+    assert [task["task_id"] for task in demo("GET", TASKS).json()["tasks"]] == [task_id]
+
+    def fail(*_: Any) -> bytes:
+        raise StorageError("The object store did not answer.")
+
+    monkeypatch.setattr(store, "get_bytes", fail)
+    assert demo("GET", TASKS).status_code == 503
 
 
 # -- errors of ours
