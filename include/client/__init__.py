@@ -1,4 +1,4 @@
-"""A client of the Task/Transcoding API; it needs httpx, and nothing of the server."""
+"""A client of the Task/Transcoding API; beside httpx it needs only the errors of :mod:`include.errors`."""
 
 from include.client.api import ApiError, Client
 from include.client.signing import Key, SignedRequests
