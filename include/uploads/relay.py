@@ -68,6 +68,12 @@ class Relay:
         self._told_at = 0.0
         self._unsure = False
         self._begun = 0
+        self._first = 0
+
+    @property
+    def advanced(self) -> bool:
+        """Whether YouTube has more now than before :meth:`relay_available` was called."""
+        return self._ledger.note.offset > self._first
 
     def relay_available(self, seconds: float = math.inf) -> Relayed:
         """Send all that is there, for about so many seconds at most, and return how far that went.
@@ -76,6 +82,7 @@ class Relay:
         ``YouTubeUnavailable`` or ``StorageError`` after some attempts, ``Cancelled`` when asked to, or when the upload has ended.
         """
         with self._ledger.lease():
+            self._first = self._ledger.note.offset
             self._unsure = bool(self._ledger.note.session)
             until = time.monotonic() + seconds
             while not self._ledger.note.video_id:

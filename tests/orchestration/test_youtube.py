@@ -32,6 +32,7 @@ from include.uploads.youtube.errors import YouTubeAuthFailed, YouTubeQuotaExceed
 from include.uploads.youtube.ledger import LeaseTaken
 from include.uploads.youtube.metadata import video_resource
 from include.uploads.youtube.oauth import Account
+from include.uploads.youtube.processing import Processing, processing_of
 from include.uploads.youtube.resumable import send, start, youtube_client
 from tests.orchestration.fakes import FakeTaskInstance
 from tests.uploads.memory import MemoryTable, an_upload
@@ -54,8 +55,11 @@ def context_of(upload: Upload, **xcoms: Any) -> Any:
     return {"ti": ti, "dag_run": SimpleNamespace(conf=upload.reference.model_dump(), run_id=upload.reference.run_id)}
 
 
-def relay_task(uploads: Uploads, answer: Any) -> RelayOperator:
+def relay_task(uploads: Uploads, answer: Any, *, advanced: bool = False) -> RelayOperator:
     class Relay:
+        def __init__(self) -> None:
+            self.advanced = advanced
+
         def relay_available(self, seconds: float) -> Relayed:
             if isinstance(answer, BaseException):
                 raise answer
@@ -114,6 +118,12 @@ def test_a_relay_waits_longer_each_time_for_a_youtube_that_stays_away(uploads: U
     assert at(uploads, upload).status == "failed"
 
 
+def test_failures_between_which_bytes_arrive_do_not_add_up(uploads: Uploads, upload: Upload) -> None:
+    with pytest.raises(TaskDeferred) as caught:
+        relay_task(uploads, YouTubeUnavailable("Away."), advanced=True).resume(context_of(upload), {}, MOST_FAILURES)
+    assert caught.value.kwargs == {"failures": 1}
+
+
 def test_an_error_that_is_final_is_told_and_not_tried_again(uploads: Uploads, upload: Upload) -> None:
     with pytest.raises(AirflowFailException, match="YouTubeQuotaExceeded"):
         relay_task(uploads, YouTubeQuotaExceeded("The daily quota is used up.")).execute(context_of(upload))
@@ -169,7 +179,7 @@ def test_youtubes_reason_is_the_destinations_error(uploads: Uploads, upload: Upl
 @pytest.fixture
 def known(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
     """The triggers of this process read these uploads."""
-    monkeypatch.setattr(triggers, "_known", [uploads])
+    monkeypatch.setattr(triggers, "open_uploads", lambda: uploads)
 
 
 def fired(trigger: Any, timeout: float = 10) -> Any:
@@ -181,7 +191,9 @@ def fired(trigger: Any, timeout: float = 10) -> Any:
 
 
 def relay_trigger(upload: Upload, **arguments: Any) -> RelayTrigger:
-    return RelayTrigger(**upload.reference.model_dump(), **{"poll_seconds": 0.02, "give_up_at": time.time() + 60, **arguments})
+    return RelayTrigger(
+        **upload.reference.model_dump(), **{"poll_seconds": 0.02, "since": time.time(), "patience": 60.0, **arguments}
+    )
 
 
 @pytest.mark.parametrize("what", ["part", "join", "end"])
@@ -207,10 +219,16 @@ def test_the_relay_goes_on_when_the_time_has_come(upload: Upload, known: None) -
 
 
 def test_the_relay_does_not_wait_for_ever(uploads: Uploads, upload: Upload, known: None) -> None:
-    event = fired(relay_trigger(upload, awaits=1, give_up_at=time.time() + 0.1))
+    event = fired(relay_trigger(upload, awaits=1, patience=0.1))
     with pytest.raises(AirflowFailException, match="in time"):
         relay_task(uploads, None).resume(context_of(upload), event, 0)
     assert at(uploads, upload).status == "failed"
+
+
+def test_the_relay_is_not_late_while_later_parts_come(uploads: Uploads, upload: Upload, known: None) -> None:
+    uploads.set_landed(upload, lambda now: Landed(complete=frozenset({2}), changed_at=time.time() + 60))
+    with pytest.raises(TimeoutError):
+        fired(relay_trigger(upload, awaits=1, patience=0.1), timeout=0.4)
 
 
 def test_a_joined_file_is_what_a_checked_upload_waits_for(uploads: Uploads, upload: Upload, known: None) -> None:
@@ -225,7 +243,7 @@ def test_a_joined_file_is_what_a_checked_upload_waits_for(uploads: Uploads, uplo
 def test_triggers_survive_their_serialisation(upload: Upload, trigger: str) -> None:
     where = upload.reference.model_dump()
     made = (
-        RelayTrigger(**where, awaits=3, not_before=1.5, give_up_at=9.5, poll_seconds=4.0)
+        RelayTrigger(**where, awaits=3, not_before=1.5, since=9.5, patience=60.0, poll_seconds=4.0)
         if trigger == "relay"
         else ProcessingTrigger(**where, video_id="abc", channel="", deadline=7.0, poll_seconds=4.0)
     )
@@ -281,6 +299,21 @@ def test_processing_is_followed_to_its_end(
     told = at(uploads, upload)
     assert (told.status, told.progress) == ("transcoding", 25.0)
     assert told.details == f"YouTube processes the video: 1 of 4 parts, 3 s left. https://youtu.be/{video_id}"
+
+
+def test_a_video_that_is_not_listed_at_first_is_asked_for_again(
+    upload: Upload, known: None, youtube: YouTube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = [processing_of(None), processing_of(None), Processing("complete", 100.0, "Done.")]
+
+    async def look(client: Any, video_id: str) -> Processing:
+        return looks.pop(0)
+
+    monkeypatch.setattr(triggers, "look", look)
+    assert fired(processing_trigger(upload, "abc"))["state"] == "complete"
+    looks.append(processing_of(None))
+    monkeypatch.setattr(triggers, "MISSING_SECONDS", -1.0)
+    assert "deleted" in fired(processing_trigger(upload, "abc"))["details"]
 
 
 def test_a_quota_only_delays_the_asking(

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from include.errors import MediaError
 from include.orchestration.upload.access import open_store, open_uploads
 from include.settings import Settings
 from include.uploads.watch import note_object
@@ -48,23 +47,25 @@ async def receiving(settings: Settings) -> AsyncIterator[None]:
     finally:
         _receiver.wanted -= 1
         if not _receiver.wanted and _receiver.task is not None:
-            _receiver.task.cancel()
-            with suppress(asyncio.CancelledError):
-                await _receiver.task
-            _receiver.task = None
+            # Forgotten first: who comes while it ends needs another one.
+            task, _receiver.task = _receiver.task, None
+            task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await task
 
 
 async def _receive(queue_url: str) -> None:
     from include.media_store.object_events import ObjectEvents  # noqa: PLC0415  brings boto3
 
-    events = await asyncio.to_thread(ObjectEvents, queue_url)
+    events: ObjectEvents | None = None
     while True:
         try:
+            if events is None:
+                events = await asyncio.to_thread(ObjectEvents, queue_url)
             messages = await asyncio.to_thread(events.receive)
             await asyncio.gather(*(asyncio.to_thread(_note, events, message) for message in messages))
-        except MediaError as error:
-            # What was not deleted comes again.
-            logger.warning("%s", error)
+        except Exception as error:  # whatever it is, others wait for the next events; what was not deleted comes again
+            logger.warning("Events of parts were not received: %s: %s", type(error).__name__, error)
             await asyncio.sleep(PAUSE_SECONDS)
 
 

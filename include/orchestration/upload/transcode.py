@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, ClassVar
 
 from airflow.sdk import BaseOperator
@@ -17,6 +18,9 @@ from include.settings import get_settings
 __all__ = ["TranscodeOperator"]
 
 logger = logging.getLogger(__name__)
+
+# The run may wait for others' for long, but not for ever.
+DEADLINE_SECONDS = 3 * 24 * 3600.0
 
 
 class TranscodeOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped here
@@ -41,7 +45,11 @@ class TranscodeOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyp
             submit([request], TaskRuns(), is_done=is_current)
         task.uploads.set_destination(upload.atom_id, upload.id, "s3Bucket", status="transcoding", details="Waiting to start")
         logger.info("Following run %s of the DAG transcode", request.run_id)
-        trigger = TranscodeTrigger(**task.reference.model_dump(), request=request.model_dump(mode="json"))
+        trigger = TranscodeTrigger(
+            **task.reference.model_dump(),
+            request=request.model_dump(mode="json"),
+            deadline=time.time() + DEADLINE_SECONDS,
+        )
         self.defer(trigger=trigger, method_name="unreachable")
 
     def unreachable(self, context: Context, event: Any = None) -> None:

@@ -9,7 +9,7 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.errors import StorageError
-from include.settings import get_settings
+from include.orchestration.upload.access import open_uploads
 from include.uploads.models import UploadReference
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class YouTubeDestination:
 
     def __init__(self, context: Context, uploads: Uploads | None = None) -> None:
         self.reference = UploadReference.model_validate(context["dag_run"].conf)
-        self._uploads = uploads or _uploads()
+        self._uploads = uploads or open_uploads()
 
     def upload(self) -> Upload:
         """Return the upload as it is now; skips the task where it does not go to YouTube."""
@@ -49,10 +49,3 @@ class YouTubeDestination:
             )  # fmt: skip
         except StorageError as lost:  # the task fails with its own error, and the report tells it again
             logger.warning("%s", lost.message)
-
-
-def _uploads() -> Uploads:
-    from include.media_store.uploads_table import DynamoUploadsTable  # noqa: PLC0415  brings boto3
-    from include.uploads.registry import Uploads  # noqa: PLC0415
-
-    return Uploads(DynamoUploadsTable(get_settings()))

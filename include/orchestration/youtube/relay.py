@@ -84,7 +84,11 @@ class RelayOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped h
         upload = destination.upload()
         try:
             with self.make_relay(upload, self._cancelled) as relay:
-                relayed = relay.relay_available(TURN_SECONDS)
+                try:
+                    relayed = relay.relay_available(TURN_SECONDS)
+                finally:
+                    # Only failures between which nothing arrives are counted.
+                    failures = 0 if relay.advanced else failures
         except LeaseTaken as error:
             logger.info("%s", error.message)
             self._defer(upload, failures, not_before=error.until)
@@ -119,8 +123,9 @@ class RelayOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped h
         trigger = RelayTrigger(
             **upload.reference.model_dump(),
             poll_seconds=settings.upload_poll_seconds,
+            since=time.time(),
             # Those that it waits for fail before: for want of a part, or at the deadline of a task.
-            give_up_at=time.time() + settings.upload_part_timeout_seconds + settings.unit_timeout_seconds,
+            patience=settings.upload_part_timeout_seconds + settings.unit_timeout_seconds,
             **arguments,
         )
         self.defer(trigger=trigger, method_name="resume", kwargs={"failures": failures})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from include.errors import MediaError, NotFound, StorageError
+from include.orchestration.upload.access import open_uploads
 from include.orchestration.youtube.connection import async_youtube_account
 from include.settings import get_settings
 from include.uploads.models import UploadReference
@@ -26,10 +27,11 @@ __all__ = ["ProcessingTrigger", "RelayTrigger"]
 
 logger = logging.getLogger(__name__)
 
-JOIN = -1
 # A look costs one unit of the project's quota, of which a day has 10,000 by default.
 LONGEST_LOOK_SECONDS = 60.0
 QUOTA_SECONDS = 900.0
+# YouTube's list may not have a video yet that was just taken.
+MISSING_SECONDS = 300.0
 
 
 class _UploadTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped here
@@ -46,7 +48,7 @@ class _UploadTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
 
     async def uploads(self) -> Uploads:
         """Return the uploads of this process."""
-        return await asyncio.to_thread(_uploads)
+        return await asyncio.to_thread(open_uploads)
 
     async def read(self) -> Upload | None:
         """Return the upload as it is now, or nothing where the table does not answer for the moment."""
@@ -60,8 +62,8 @@ class _UploadTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
 class RelayTrigger(_UploadTrigger):
     """Fires when the relay can go on: part ``awaits`` has landed (or the parts are joined, -1), or the upload has ended.
 
-    Without ``awaits`` it only waits until ``not_before`` (epoch seconds). Fires ``{"late": true}`` when nothing has happened
-    until ``give_up_at``: a workflow whose other tasks were killed must not wait for them for ever.
+    Without ``awaits`` it only waits until ``not_before`` (epoch seconds). Fires ``{"late": true}`` when no part has come
+    for ``patience`` seconds, nor since ``since``: a workflow whose other tasks were killed must not wait for them for ever.
     """
 
     active = 0
@@ -69,36 +71,40 @@ class RelayTrigger(_UploadTrigger):
     def __init__(
         self,
         *,
-        give_up_at: float,
+        since: float,
+        patience: float,
         awaits: int | None = None,
         not_before: float = 0.0,
         poll_seconds: float = 2.0,
         **where: Any,
     ) -> None:
-        super().__init__(**where, awaits=awaits, not_before=not_before, give_up_at=give_up_at, poll_seconds=poll_seconds)
-        self.awaits, self.not_before, self.give_up_at, self.poll_seconds = awaits, not_before, give_up_at, poll_seconds
+        times: dict[str, Any] = {"since": since, "patience": patience, "not_before": not_before, "poll_seconds": poll_seconds}
+        super().__init__(**where, awaits=awaits, **times)
+        self.awaits, self.since, self.patience = awaits, since, patience
+        self.not_before, self.poll_seconds = not_before, poll_seconds
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """See :meth:`BaseTrigger.run`."""
         RelayTrigger.active += 1
+        late, since = False, self.since
         try:
             await asyncio.sleep(max(0.0, self.not_before - time.time()))
-            while True:
-                late = time.time() > self.give_up_at
-                if late or self.awaits is None or await self._may_go_on(self.awaits):
+            while self.awaits is not None:
+                try:
+                    upload = await self.read()
+                except NotFound:
+                    break
+                if upload is not None:
+                    if upload.is_over or upload.joined.done or self.awaits in upload.landed.complete:
+                        break
+                    since = max(since, upload.landed.changed_at)
+                if late := time.time() > since + self.patience:
                     break
                 # Of many that wait each looks less often: the table and this process are one for all.
                 await asyncio.sleep(self.poll_seconds * max(1.0, RelayTrigger.active / 20))
         finally:
             RelayTrigger.active -= 1
         yield TriggerEvent({"late": late})
-
-    async def _may_go_on(self, awaits: int) -> bool:
-        try:
-            upload = await self.read()
-        except NotFound:
-            return True
-        return upload is not None and (upload.is_over or upload.joined.done or awaits in upload.landed.complete)
 
 
 class ProcessingTrigger(_UploadTrigger):
@@ -124,14 +130,15 @@ class ProcessingTrigger(_UploadTrigger):
         """Return the end of the processing."""
         settings = get_settings()
         account: Account = await async_youtube_account(settings, self.channel)
-        wait = self.poll_seconds
+        wait, missing_until = self.poll_seconds, time.monotonic() + MISSING_SECONDS
         async with async_youtube_client(account, settings.youtube_url) as client:
             while time.time() < self.deadline:
                 try:
                     found = await look(client, self.video_id)
-                    if found.state != "processing":
+                    if found.state == "processing":
+                        await self._tell(found)
+                    elif not found.missing or time.monotonic() > missing_until:
                         return found
-                    await self._tell(found)
                 except YouTubeUnavailable as error:
                     logger.info("%s It is asked again.", error.message)
                     wait = max(wait, error.after)
@@ -152,15 +159,3 @@ class ProcessingTrigger(_UploadTrigger):
             )  # fmt: skip
         except StorageError as error:  # the next one tells it
             logger.info("Progress could not be noted: %s", error.message)
-
-
-_known: list[Uploads] = []
-
-
-def _uploads() -> Uploads:
-    from include.media_store.uploads_table import DynamoUploadsTable  # noqa: PLC0415  brings boto3
-    from include.uploads.registry import Uploads  # noqa: PLC0415
-
-    if not _known:
-        _known.append(Uploads(DynamoUploadsTable(get_settings())))
-    return _known[0]

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import email.utils
 import time
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import httpx
 
@@ -26,8 +28,11 @@ __all__ = [
     "YouTubeQuotaExceeded",
     "YouTubeRefused",
     "YouTubeUnavailable",
+    "answered",
     "refusal",
 ]
+
+Answer = TypeVar("Answer")
 
 _QUOTA = {"quotaExceeded", "dailyLimitExceeded", "dailyLimitExceededUnreg", "uploadLimitExceeded"}
 # These are a 403, too, but only ask for patience.
@@ -94,6 +99,15 @@ class YouTubeUnavailable(InternalError):
     def __init__(self, message: str, after: float = 0.0) -> None:
         super().__init__(message)
         self.after = after
+
+
+def answered(response: httpx.Response, read: Callable[[Any], Answer]) -> Answer:
+    """Return what ``read`` makes of a response's document; ``YouTubeUnavailable`` where that has another form than it expects."""
+    try:
+        return read(response.json())
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        # A proxy's page, as a rule; what it says may hold anything.
+        raise YouTubeUnavailable(f"{response.url.host} answers {response.status_code} with something unreadable.") from None
 
 
 def refusal(response: httpx.Response, action: str) -> MediaError:

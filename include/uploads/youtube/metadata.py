@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from include.errors import ParameterError
+from include.uploads.models import Privacy
 
-__all__ = ["PRIVACY", "check_metadata", "video_resource"]
+__all__ = ["check_metadata", "video_resource"]
 
-PRIVACY = ("private", "unlisted", "public")
 TITLE_CHARACTERS = 100
 DESCRIPTION_BYTES = 5000
 TAGS_CHARACTERS = 500
@@ -31,8 +31,8 @@ def check_metadata(title: str, description: str = "", tags: Sequence[str] = (), 
     count = sum(len(tag) + 2 * (" " in tag) for tag in tags) + max(0, len(tags) - 1)
     if count > TAGS_CHARACTERS or not all(tag.strip() for tag in tags):
         raise ParameterError(f"tags must not be empty and have at most {TAGS_CHARACTERS} characters together; they have {count}.")
-    if privacy not in PRIVACY:
-        raise ParameterError(f"privacy must be one of {', '.join(PRIVACY)}.")
+    if privacy not in get_args(Privacy):
+        raise ParameterError(f"privacy must be one of {', '.join(get_args(Privacy))}.")
 
 
 def video_resource(title: str, description: str = "", tags: Sequence[str] = (), privacy: str = "private") -> dict[str, Any]:

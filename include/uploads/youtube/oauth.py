@@ -10,7 +10,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from include.errors import MediaError
-from include.uploads.youtube.errors import YouTubeAuthFailed, YouTubeUnavailable
+from include.uploads.youtube.errors import YouTubeAuthFailed, YouTubeUnavailable, answered
 
 __all__ = ["Account", "YouTubeAuth"]
 
@@ -89,9 +89,7 @@ class YouTubeAuth(httpx.Auth):
     def _keep(self, response: httpx.Response) -> None:
         if response.status_code != 200:
             raise _token_error(response)
-        answer = response.json()
-        self._token = answer["access_token"]
-        seconds = float(answer.get("expires_in", 3600))
+        self._token, seconds = answered(response, lambda told: (str(told["access_token"]), float(told.get("expires_in", 3600))))
         self._expires = time.monotonic() + max(seconds - _SPARE_SECONDS, seconds / 2)
 
 

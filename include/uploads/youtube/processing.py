@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import httpx
 
-from include.uploads.youtube.errors import YouTubeUnavailable, refusal
+from include.uploads.youtube.errors import YouTubeUnavailable, answered, refusal
 from include.uploads.youtube.oauth import Account, YouTubeAuth
 
 __all__ = ["Processing", "async_youtube_client", "look", "processing_of"]
@@ -46,11 +46,12 @@ _PROCESSING_FAILURES = {
 
 @dataclass(frozen=True)
 class Processing:
-    """How far YouTube is; ``progress`` in percent, ``details`` a sentence for people."""
+    """How far YouTube is; ``progress`` in percent, ``details`` a sentence for people; ``missing``: YouTube has no such video."""
 
     state: Literal["processing", "complete", "failed"]
     progress: float = 0.0
     details: str = ""
+    missing: bool = False
 
 
 def async_youtube_client(account: Account, url: str) -> httpx.AsyncClient:
@@ -66,14 +67,13 @@ async def look(client: httpx.AsyncClient, video_id: str) -> Processing:
         raise YouTubeUnavailable(f"YouTube could not be reached ({type(error).__name__}).") from None
     if response.status_code != 200:
         raise refusal(response, "ask how YouTube's processing goes")
-    items = response.json().get("items") or ()
-    return processing_of(items[0] if items else None)
+    return answered(response, lambda told: processing_of(next(iter(told.get("items") or ()), None)))
 
 
 def processing_of(video: Mapping[str, Any] | None) -> Processing:
     """Return the state that an item of ``videos.list`` tells; ``None`` where the video is not there (any more)."""
     if video is None:
-        return Processing("failed", details="YouTube does not have the video any more: it was deleted.")
+        return Processing("failed", details="YouTube does not have the video any more: it was deleted.", missing=True)
     status = video.get("status") or {}
     details = video.get("processingDetails") or {}
     if failure := _failure(status, details):

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from include.uploads.youtube.errors import SessionExpired, YouTubeRefused, YouTubeUnavailable, refusal
+from include.uploads.youtube.errors import SessionExpired, YouTubeRefused, YouTubeUnavailable, answered, refusal
 from include.uploads.youtube.oauth import Account, YouTubeAuth
 
 __all__ = ["GRAIN", "Taken", "ask", "send", "start", "youtube_client"]
@@ -75,7 +75,7 @@ def send(client: httpx.Client, session: str, data: bytes, *, first: int, total: 
 
 def _taken(response: httpx.Response, total: int, action: str) -> Taken:
     if response.status_code in (200, 201):
-        video_id = str(response.json().get("id") or "")
+        video_id = answered(response, lambda video: str(video.get("id") or ""))
         if not video_id:
             raise YouTubeRefused("YouTube took the whole file, but did not tell the id of the video.")
         return Taken(total, video_id)

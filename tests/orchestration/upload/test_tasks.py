@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from pkgutil import resolve_name
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, AirflowSkipException, ErrorType, TaskDeferred
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import ErrorResponse
+from airflow.triggers.base import TaskFailedEvent
 
 from include.errors import InvalidInputData, StorageError, TimedOut
 from include.media_store import object_events
@@ -75,7 +79,7 @@ def test_triggers_are_what_they_were_when_another_process_makes_them_again(uploa
     request = transcode_request(upload, "media").model_dump(mode="json")
     for trigger in (
         PartsTrigger(**upload.reference.model_dump()),
-        TranscodeTrigger(**upload.reference.model_dump(), request=request),
+        TranscodeTrigger(**upload.reference.model_dump(), request=request, deadline=9.5),
     ):
         path, arguments = trigger.serialize()
         assert resolve_name(path)(**arguments).serialize() == (path, arguments)
@@ -126,6 +130,46 @@ def test_with_a_queue_parts_are_listed_at_first_and_then_only_noted(upload: Uplo
     assert looks.listings == [True, True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("state", "deadline", "words"),
+    [(run_trigger.MISSING, time.time() + 600, "deleted"), ("queued", time.time() - 1, "in time")],
+    ids=["deleted", "too late"],
+)
+def test_a_transcode_that_will_not_end_is_not_followed_for_ever(
+    uploads: Uploads, upload: Upload, monkeypatch: pytest.MonkeyPatch, state: str, deadline: float, words: str
+) -> None:
+    monkeypatch.setattr(run_trigger, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(run_trigger, "SHARE_SECONDS", 0)
+    request = transcode_request(upload, "media").model_dump(mode="json")
+    trigger = TranscodeTrigger(**upload.reference.model_dump(), request=request, deadline=deadline)
+    monkeypatch.setattr(trigger, "_look", lambda: (state, {}))
+
+    async def fired() -> Any:
+        async with asyncio.timeout(20):
+            return await anext(trigger.run())
+
+    assert isinstance(asyncio.run(fired()), TaskFailedEvent)
+    at = state_of(uploads, upload).at["s3Bucket"]
+    assert at.status == "failed"
+    assert words in (at.error or "")
+
+
+def test_a_run_that_airflow_does_not_have_is_missing(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers(status: int) -> None:
+        def send(msg: Any) -> Any:
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": status}))
+
+        monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(send=send), raising=False)
+
+    request = transcode_request(upload, "media").model_dump(mode="json")
+    trigger = TranscodeTrigger(**upload.reference.model_dump(), request=request, deadline=9.5)
+    answers(404)
+    assert trigger._look() == (run_trigger.MISSING, {})
+    answers(503)
+    with pytest.raises(AirflowRuntimeError):
+        trigger._look()
+
+
 def test_events_are_received_once_for_all_triggers_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     at_work: list[str] = []
 
@@ -154,7 +198,7 @@ def test_events_are_received_once_for_all_triggers_of_a_process(monkeypatch: pyt
     assert at_work == []
 
 
-def test_an_event_is_deleted_once_it_is_noted_and_a_queue_that_is_away_is_asked_again(
+def test_an_event_is_deleted_once_it_is_noted_and_a_queue_that_fails_is_asked_again(
     uploads: Uploads, upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = upload.part(1).key
@@ -163,10 +207,18 @@ def test_an_event_is_deleted_once_it_is_noted_and_a_queue_that_is_away_is_asked_
     deleted: list[str] = []
 
     class Events:
-        answers: ClassVar[list[Any]] = [StorageError("away"), [ObjectMessage("r1", (key,)), ObjectMessage("r2", ())]]
+        answers: ClassVar[list[Any]] = [
+            StorageError("away"),
+            KeyError("odd"),
+            [ObjectMessage("r1", (key,)), ObjectMessage("r2", ())],
+        ]
+
+        made: ClassVar[list[str]] = []
 
         def __init__(self, queue_url: str) -> None:
-            assert queue_url == "http://queue"
+            self.made.append(queue_url)
+            if len(self.made) == 1:
+                raise ValueError("no region yet")
 
         def receive(self) -> list[ObjectMessage]:
             answer = self.answers.pop(0) if self.answers else []
@@ -189,6 +241,21 @@ def test_an_event_is_deleted_once_it_is_noted_and_a_queue_that_is_away_is_asked_
     asyncio.run(asyncio.wait_for(run(), 20))
     assert state_of(uploads, upload).landed.complete == {1}
     assert set(deleted) == {"r1", "r2"}
+    assert Events.made == ["http://queue"] * 2
+
+
+def test_a_receiver_that_has_died_fails_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def receive(queue_url: str) -> None:
+        raise RuntimeError("died")
+
+    monkeypatch.setattr(part_events, "_receive", receive)
+
+    async def run() -> None:
+        async with receiving(Settings(_env_file=None, upload_queue_url="http://queue")):  # type: ignore[call-arg]
+            await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    assert part_events._receiver.task is None
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httpx
 import pytest
 
-from include.uploads.youtube.errors import YouTubeQuotaExceeded
+from include.uploads.youtube.errors import YouTubeQuotaExceeded, YouTubeUnavailable
 from include.uploads.youtube.metadata import video_resource
 from include.uploads.youtube.oauth import Account
 from include.uploads.youtube.processing import Processing, async_youtube_client, look, processing_of
@@ -70,4 +71,16 @@ def test_a_quota_is_named_when_asking_too(account: Account, youtube: YouTube) ->
             await look(client, "any")
 
     with pytest.raises(YouTubeQuotaExceeded, match="daily quota"):
+        asyncio.run(ask())
+
+
+@pytest.mark.parametrize("body", ["<html>", "[]", '{"items": 7}', '{"items": [{"status": "odd"}]}'])
+def test_an_answer_of_another_form_is_asked_for_again(body: str) -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, text=body))
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(base_url="https://youtube.example", transport=transport) as client:
+            await look(client, "any")
+
+    with pytest.raises(YouTubeUnavailable, match="unreadable"):
         asyncio.run(ask())

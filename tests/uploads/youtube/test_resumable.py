@@ -17,7 +17,7 @@ from include.uploads.youtube.errors import (
     YouTubeUnavailable,
 )
 from include.uploads.youtube.metadata import video_resource
-from include.uploads.youtube.oauth import Account
+from include.uploads.youtube.oauth import Account, YouTubeAuth
 from include.uploads.youtube.resumable import GRAIN, Taken, ask, send, start, youtube_client
 from tests.youtube_server import CLIENT, YouTube
 
@@ -161,3 +161,23 @@ def test_a_content_owner_names_the_channel(youtube: YouTube) -> None:
     with youtube_client(account, youtube.url) as client:
         session = begin(client, account)
     assert next(one for one in youtube.state()["sessions"] if one["id"] in session)["channel"] == "UC123"
+
+
+@pytest.mark.parametrize("body", ["<html>", "[]", '"text"'])
+def test_an_end_of_another_form_leaves_open_what_was_taken(body: str) -> None:
+    with (
+        httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200, text=body))) as client,
+        pytest.raises(YouTubeUnavailable, match="unreadable"),
+    ):
+        ask(client, "https://youtube.example/session", SIZE)
+
+
+@pytest.mark.parametrize("body", ["<html>", "[]", "{}", '{"access_token": "x", "expires_in": "soon"}'])
+def test_a_token_of_another_form_may_be_asked_for_again(body: str) -> None:
+    account = Account.of_connection("id", "secret", {"refresh_token": "x"})
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, text=body))
+    with (
+        httpx.Client(auth=YouTubeAuth(account), transport=transport) as client,
+        pytest.raises(YouTubeUnavailable, match="unreadable"),
+    ):
+        client.get("https://youtube.example/")
