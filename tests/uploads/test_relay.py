@@ -323,10 +323,13 @@ def test_a_quota_is_final_and_named(rig: Rig) -> None:
 def test_a_youtube_that_stays_away_is_left_for_later(rig: Rig) -> None:
     rig.land(0, 1, 2)
     rig.fault({"kind": "status", "status": 503, "times": 50})
+    relay = rig.relay()
     with pytest.raises(YouTubeUnavailable, match="503"):
-        rig.run()
+        relay.relay_available()
+    assert not relay.advanced
     rig.fault()
-    assert rig.run().video_id
+    assert relay.relay_available().video_id
+    assert relay.advanced
     rig.assert_one_right_video()
 
 
