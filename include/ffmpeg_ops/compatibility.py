@@ -9,7 +9,7 @@ from include.ffmpeg_ops.codecs import CODECS, ENCODERS, MPEG2_LONGEST_GOP, check
 from include.ffmpeg_ops.encodings import Encoding, TaskProfile
 from include.ffmpeg_ops.sounds import FORMATS, check_sound
 
-__all__ = ["check_audio", "check_profile", "check_targets", "check_video", "container_of"]
+__all__ = ["check_audio", "check_playlist", "check_profile", "check_targets", "check_video", "container_of"]
 
 # By ffprobe's names. HLS: what its players play (RFC 8216, 3.2; Apple's authoring specification).
 _VIDEO = {
@@ -66,12 +66,19 @@ def check_targets(profile: TaskProfile, keys: Sequence[str]) -> None:
         raise ParameterError("targets: the same object is named twice.")
     container = profile.encodings[0].container
     for key in keys:
-        name = key.rpartition("/")[2]
-        if name.lower().endswith(".m3u8") != (container == "m3u8"):
-            wanted = "ends" if container == "m3u8" else "does not end"
-            raise ParameterError(f"target_url: the key of an output of the container {container} {wanted} with .m3u8.")
-        if container == "m3u8" and (name.lower() == ".m3u8" or len(name.encode()) > LONGEST_PLAYLIST_NAME):
-            raise ParameterError(f"target_url: a playlist's name has 1 to {LONGEST_PLAYLIST_NAME - 5} bytes before .m3u8.")
+        if container == "m3u8":
+            check_playlist(key)
+        elif key.lower().endswith(".m3u8"):
+            raise ParameterError(f"target_url: the key of an output of the container {container} does not end with .m3u8.")
+
+
+def check_playlist(key: str) -> None:
+    """Raise :class:`ParameterError` where a playlist may not have this object key: segments are named like it."""
+    name = key.rpartition("/")[2]
+    if not name.lower().endswith(".m3u8"):
+        raise ParameterError("target_url: the key of an output of the container m3u8 ends with .m3u8.")
+    if name.lower() == ".m3u8" or len(name.encode()) > LONGEST_PLAYLIST_NAME:
+        raise ParameterError(f"target_url: a playlist's name has 1 to {LONGEST_PLAYLIST_NAME - 5} bytes before .m3u8.")
 
 
 def check_video(container: str, codec: str, *, copied: bool = False) -> None:

@@ -93,7 +93,7 @@ def check(body: NewTask, client: str, settings: Settings, tables: Tables) -> Wan
     wanted = WantedTask(client, source, targets, profile, body.callback_url)
     try:
         if wanted.is_live:
-            check_live(profile, source.scheme, [(target.scheme, target.key) for target in targets], settings)
+            check_live(profile, source.scheme, [(target.scheme, f"{target.bucket}/{target.key}") for target in targets], settings)
         else:
             check_targets(profile, [f"{target.bucket}/{target.key}" for target in targets])
     except ParameterError as error:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from include.errors import Cancelled, InvalidInputData, LimitExceeded, ParameterError, TargetFailed, TimedOut
+from include.errors import Cancelled, InputError, InvalidInputData, LimitExceeded, ParameterError, TargetFailed, TimedOut
 from include.ffmpeg_ops.live.broadcast import Source
 from include.ffmpeg_ops.live.check import check_live, container_for
 from include.ffmpeg_ops.live.commands import Opened
@@ -21,9 +21,9 @@ from include.net.urls import MediaUrl, parse_source, parse_target
 from include.worker.live_record import Recorder
 from include.worker.live_remux import remuxed
 from include.worker.live_session import LiveSession
-from include.worker.models import LiveState, LiveTask, Output, UnitResult, WorkUnit
+from include.worker.models import LiveTask, Output, UnitResult, WorkUnit
 from include.worker.work import Made
-from include.worker.workbench import Workbench, now
+from include.worker.workbench import Workbench
 
 __all__ = ["LiveWork"]
 
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 _PLAYLIST = "recording.m3u8"
 # The ways in which a stream ends: what was recorded is whole then, as far as it goes.
 _ENDINGS = (TargetFailed, Cancelled, TimedOut)
+# A live source may come back as something that is not taken; what it sent before cannot be had again.
+_LIVE_ENDINGS = (*_ENDINGS, InputError, LimitExceeded, ParameterError)
 
 
 class LiveWork:
@@ -53,22 +55,24 @@ class LiveWork:
         workbench, settings = self._workbench, self._workbench.settings
         task = workbench.job.read_task()
         url, targets = parse_source(task.source_url), [parse_target(target) for target in task.targets]
-        check_live(task.profile, url.scheme, [(target.scheme, target.key) for target in targets], settings)
+        check_live(task.profile, url.scheme, [(target.scheme, f"{target.bucket}/{target.key}") for target in targets], settings)
         encoding = task.profile.encodings[0]
         before = workbench.job.read_live()
-        state = before or LiveState(began_at=now())
-        source = self._source(url, state.seconds)
+        if before is None and workbench.store.head(workbench.job.bucket, workbench.job.cancelled_key) is not None:
+            raise Cancelled("A client has stopped the task.")
+        source = self._source(url, before.seconds if before else 0)
         abort = threading.Event()
         containers = [container_for(encoding, target.scheme, target.key) for target in targets]
         threads = [
             self._target(number, target, container, resumes=before is not None, abort=abort)
             for number, (target, container) in enumerate(zip(targets, containers, strict=True))
         ]
-        session = LiveSession(workbench, source, encoding, threads, state, flv="flv" in containers, abort=abort)
+        session = LiveSession(workbench, source, encoding, threads, before, flv="flv" in containers, abort=abort)
+        endings = _LIVE_ENDINGS if url.kind == "live" else _ENDINGS
         with workbench.phase("live", settings.live_seconds, "seconds"):
             try:
                 session.run()
-            except _ENDINGS:
+            except endings:
                 self._publish(targets, containers, threads)
                 raise
             return Made(self._publish(targets, containers, threads))

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from include.errors import MediaError, NotFound
@@ -32,8 +32,8 @@ _PICTURE_TICKS = CLOCK // 25
 class Recorder(Target):
     """A recording as HLS: MPEG-TS segments beside the playlist, whose bucket and key are ``where``; it is closed at the end.
 
-    What a recording has when it ``resumes`` stays in it. Segments wait in ``folder`` until they are stored; a store that takes
-    none for ``patience`` seconds ends the recording.
+    What a recording has when it ``resumes`` stays in it. Segments wait in ``folder`` until they are stored; where one could not
+    be stored for ``patience`` seconds, the recording ends before it.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Recorder(Target):
         self._entries: list[Entry] = []
         self._segment: _Segment | None = None
         self._pictures = self._number = 0
+        self._broken = False
         self._uploads: deque[Future[None]] = deque()
 
     @property
@@ -80,14 +81,15 @@ class Recorder(Target):
         finally:
             if self._segment is not None:
                 self._segment.file.close()
-        if self._entries:
-            self._write_playlist(ended=True)
+            if self._entries:
+                self._write_playlist(ended=True)
 
     def _begin(self) -> None:
         if self._resumes:
             try:
                 self._entries = read(self._store.get_bytes(self.bucket, self.key).decode())
-                self._number = len(self._entries)
+                if self._entries:
+                    self._number = 1 + int(PurePosixPath(self._entries[-1].name).stem.rpartition("-")[2])
                 return
             except NotFound:
                 pass
@@ -125,10 +127,17 @@ class Recorder(Target):
         self._uploads.append(pool.submit(self._upload, segment.path, entry))
 
     def _upload(self, path: Path, entry: Entry) -> None:
-        self._patiently(lambda: self._store.upload(path, self.bucket, self._beside(entry.name)))
+        if self._broken:
+            # Behind the one that is missing it would be shown as if nothing were.
+            return
+        try:
+            self._patiently(lambda: self._store.upload(path, self.bucket, self._beside(entry.name)))
+            self._entries.append(entry)
+            self._write_playlist(ended=False)
+        except BaseException:
+            self._broken = True
+            raise
         path.unlink()
-        self._entries.append(entry)
-        self._write_playlist(ended=False)
 
     def _write_playlist(self, *, ended: bool) -> None:
         text = render(self._entries, ended=ended).encode()

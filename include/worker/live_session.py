@@ -25,10 +25,11 @@ logger = logging.getLogger(__name__)
 _HURRY_SECONDS = 3.0
 # What an earlier attempt has sent after it last wrote down how far it was: times go on behind that.
 _UNTOLD_SECONDS = 5 * SECONDS
+_STOPPED = "A client has stopped the task."
 
 
 class LiveSession:
-    """Brings ``source`` to ``targets``; ``state`` is where an earlier attempt has left off. ``abort`` ends relays at once."""
+    """Brings ``source`` to ``targets``; ``before`` is where an earlier attempt has left off. ``abort`` ends relays at once."""
 
     def __init__(
         self,
@@ -36,7 +37,7 @@ class LiveSession:
         source: Source,
         encoding: Encoding,
         targets: Sequence[Target],
-        state: LiveState,
+        before: LiveState | None,
         *,
         flv: bool,
         abort: threading.Event,
@@ -44,13 +45,14 @@ class LiveSession:
         self._workbench = workbench
         self._targets = targets
         self._abort = abort
-        self._before = state
+        self._resumes = before is not None
+        self._before = before or LiveState(began_at=workbench.started_at)
         settings = workbench.settings
-        self._began = state.seconds + _UNTOLD_SECONDS if state.seconds else 0.0
+        self._began = self._before.seconds + _UNTOLD_SECONDS if self._before.seconds else 0.0
         self._hub = Hub([target.outlet for target in targets], self._began)
         self._watch = LiveWatch(workbench.job, self.state)
         self._broadcast = Broadcast(source, encoding, self._hub, flv=flv, check=self._check, settings=settings)
-        left = (state.began_at + timedelta(seconds=settings.live_seconds) - now()).total_seconds()
+        left = (self._before.began_at + timedelta(seconds=settings.live_seconds) - now()).total_seconds()
         self._deadline = time.monotonic() + left
 
     def state(self) -> LiveState:
@@ -63,19 +65,25 @@ class LiveSession:
         Raises :class:`TargetFailed` naming those that do not, :class:`Cancelled`, :class:`TimedOut` at the deadline, and what the
         source fails with; recordings are closed then, too, and relays have sent what there was.
         """
+        with self._watch:
+            if self._watch.stopped.is_set() and not self._resumes:
+                # Recordings that are there stay; those of an earlier attempt are to be closed.
+                raise Cancelled(_STOPPED)
+            self._send()
+        if failed := self._failed():
+            raise failed
+
+    def _send(self) -> None:
         for target in self._targets:
             target.start()
         hurry = False
         try:
-            with self._watch:
-                self._broadcast.run()
+            self._broadcast.run()
         except Cancelled:
             hurry = True
             raise
         finally:
             self._end(hurry)
-        if failed := self._failed():
-            raise failed
 
     def _end(self, hurry: bool) -> None:
         self._hub.close()
@@ -95,13 +103,15 @@ class LiveSession:
         if self._workbench.cancelled.is_set():
             raise Cancelled("The task was stopped.")
         if self._watch.stopped.is_set():
-            raise Cancelled("A client has stopped the task.")
+            raise Cancelled(_STOPPED)
+        failed = self._failed()
         if time.monotonic() > self._deadline:
             limit = self._workbench.settings.live_seconds
             raise TimedOut(
                 f"The task reached its deadline of {limit} seconds (MEDIA_LIVE_SECONDS); what it has recorded is kept."
+                + (f" {failed.message}" if failed else "")
             )
-        if (failed := self._failed()) and all(target.error for target in self._targets):
+        if failed and all(target.error for target in self._targets):
             raise failed
         self._workbench.progress.update(
             round(self.state().seconds, 1),

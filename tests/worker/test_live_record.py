@@ -11,6 +11,7 @@ import pytest
 
 from include.errors import StorageError
 from include.ffmpeg_ops.live.outlet import Outlet
+from include.ffmpeg_ops.live.recording import Entry, render
 from include.ffmpeg_ops.live.transport import CLOCK, Piece
 from include.media_store.models import ObjectRef
 from include.media_store.objects import S3ObjectStore
@@ -18,15 +19,17 @@ from include.worker.live_record import Recorder
 
 
 class Refusing(S3ObjectStore):
-    """A store that does not take the first ``times`` files."""
+    """A store that takes ``taken`` files, and then refuses the next ``times``."""
 
-    def __init__(self, client: Any, times: int) -> None:
+    def __init__(self, client: Any, times: int, taken: int = 0) -> None:
         super().__init__(client=client)
         self.times = times
+        self.taken = taken
 
     def upload(self, path: Path, bucket: str, key: str, content_type: str | None = None) -> ObjectRef:
-        self.times -= 1
-        if self.times >= 0:
+        self.taken -= 1
+        if self.taken < 0 and self.times > 0:
+            self.times -= 1
             raise StorageError("The store does not answer.")
         return super().upload(path, bucket, key, content_type)
 
@@ -105,3 +108,15 @@ def test_one_that_stays_away_ends_the_recording(s3_connection: Any, bucket: str,
     recorder = record(Refusing(s3_connection, times=1000), bucket, key, tmp_path / "out", stream(8), patience=0.2)
     assert recorder.state == "failed"
     assert str(recorder.error) == "The target s3://shown failed: The store does not answer."
+
+
+def test_a_recording_with_a_segment_missing_ends_before_it(s3_connection: Any, bucket: str, key: str, tmp_path: Path) -> None:
+    store = Refusing(s3_connection, times=1, taken=1)
+    assert record(store, bucket, key, tmp_path / "out", stream(40), patience=0.0).state == "failed"
+    assert segments(store, bucket, key) == [("show-00000.ts", 6, False)]
+
+
+def test_another_attempt_counts_on_from_the_last_segment(store: S3ObjectStore, bucket: str, key: str, tmp_path: Path) -> None:
+    store.put_bytes(bucket, key, render([Entry("show-00000.ts", 6), Entry("show-00004.ts", 6)], ended=False).encode())
+    record(store, bucket, key, tmp_path / "out", stream(4, begins=100), resumes=True)
+    assert [name for name, _, _ in segments(store, bucket, key)] == ["show-00000.ts", "show-00004.ts", "show-00005.ts"]

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from include.errors import InputNotSupported, MediaError, OutputNotSupported, ParameterError
 from include.ffmpeg_ops.codecs import CODECS
-from include.ffmpeg_ops.compatibility import check_audio, check_video
+from include.ffmpeg_ops.compatibility import check_audio, check_playlist, check_video
 from include.ffmpeg_ops.encodings import Encoding, TaskProfile
 from include.ffmpeg_ops.sounds import FORMATS
 from include.ffmpeg_ops.tools import has_protocol
@@ -20,7 +20,7 @@ _BY_SUFFIX = {".m3u8": "m3u8", ".mp4": "mp4", ".flv": "flv", ".ts": "mpegts"}
 
 
 def check_live(profile: TaskProfile, source_scheme: str, targets: Sequence[tuple[str, str]], settings: Settings) -> None:
-    """Check all that does not depend on the stream; ``targets`` are scheme and, of an object, key.
+    """Check all that does not depend on the stream; ``targets`` are scheme and, of an object, ``bucket/key``.
 
     Raises :class:`ParameterError` for what cannot go together, :class:`InputNotSupported` and :class:`OutputNotSupported` where
     this ffmpeg does not speak a protocol.
@@ -32,8 +32,15 @@ def check_live(profile: TaskProfile, source_scheme: str, targets: Sequence[tuple
         raise InputNotSupported(
             f"This machine's ffmpeg does not read {source_scheme}; install one that does, or set MEDIA_FFMPEG."
         )
+    recordings: set[str] = set()
     for scheme, key in targets:
         container = container_for(encoding, scheme, key)
+        if container == "m3u8":
+            check_playlist(key)
+            # Segments are named like their playlist, whose suffix may be in capitals.
+            if (stem := key.rpartition(".")[0]) in recordings:
+                raise ParameterError("targets: two recordings of one name would have the same segments; name one otherwise.")
+            recordings.add(stem)
         try:
             if encoding.format != "copy":
                 check_video(container, CODECS[encoding.format])

@@ -74,7 +74,9 @@ class Relay(Target):
                 logger.warning("%s: %s Trying again in %.1f s.", self.url, error.message, pause)
                 self.outlet.wait(pause)
                 self.outlet.rejoin()
-                first = self._next()
+                if (first := self._next()) is None:
+                    # The stream has ended while the target was away.
+                    raise
 
     def _connect(self, first: Piece) -> Piece | None:
         """Send from a keyframe on; return the one that needs another connection, or ``None`` at the end."""

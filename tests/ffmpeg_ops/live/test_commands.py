@@ -90,13 +90,29 @@ def test_a_target_gets_its_protocols_container(scheme: str, muxer: str) -> None:
         ([{"format": "mpeg2"}], [("s3", "a.m3u8")], "mpeg2video"),
         ([{"audio_format": "ac3"}], [("rtmp", "")], "ac3"),
         ([{"container": "copy"}], [("s3", "a.bin")], "named"),
+        ([{"container": "m3u8"}], [("s3", "b/live/a")], "ends with .m3u8"),
+        ([{}], [("s3", "b/a.m3u8"), ("s3", "b/a.M3U8")], "same segments"),
     ],
-    ids=["ladder", "hevc to rtmp", "mpeg2 as hls", "ac3 to rtmp", "copy without a name"],
+    ids=[
+        "ladder",
+        "hevc to rtmp",
+        "mpeg2 as hls",
+        "ac3 to rtmp",
+        "copy without a name",
+        "playlist without a suffix",
+        "segments twice",
+    ],
 )
 def test_what_cannot_go_together_is_a_parameter_error(encodings: list[dict], targets: list[tuple[str, str]], word: str) -> None:
     profile = TaskProfile(profile_name="p", encodings=tuple(Encoding(**{"format": "h264", **one}) for one in encodings))
     with pytest.raises(ParameterError, match=word):
         check_live(profile, "udp", targets, Settings())
+
+
+def test_recordings_may_have_one_name_in_several_folders_and_buckets() -> None:
+    profile = TaskProfile(profile_name="p", encodings=(Encoding(format="h264"),))
+    targets = [("s3", key) for key in ("b/a.m3u8", "b/live/a.m3u8", "other/a.m3u8", "b/a.mp4")]
+    check_live(profile, "rtsp", targets, Settings())
 
 
 def test_a_protocol_that_ffmpeg_lacks_is_told(tmp_path) -> None:
