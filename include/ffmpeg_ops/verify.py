@@ -185,8 +185,9 @@ class _Check:
             expect(where, "BANDWIDTH", information.bandwidth, rates[rung.name].peak + audio)
             codecs = (information.codecs or "").split(",")
             expect(where, "audio in CODECS", bool(codecs[1:]), bool(self.plan.audio))
-            if not codecs[0].startswith(("avc1.", "hvc1.")):
-                raise VerificationFailed(f"{where} names no H.264 or H.265 codec")
+            sort, name = ("hvc1.", "H.265") if rung.codec == "hevc" else ("avc1.", "H.264")
+            if not codecs[0].startswith(sort):
+                raise VerificationFailed(f"{where} names no {name} codec")
 
 
 def _check_files(package: Package, out_dir: Path) -> None:

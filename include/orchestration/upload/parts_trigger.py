@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from include.errors import MediaError, NotFound
 from include.orchestration.upload.access import open_store, open_uploads
@@ -28,7 +28,7 @@ LISTING_SECONDS = 60.0
 
 
 class PartsTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped here
-    """Ends its task by itself: all parts are there, none came for too long, or the upload is wanted no more.
+    """Ends its task by itself when all parts are there; has it fail when none came for too long, or the upload is wanted no more.
 
     Where S3 tells a queue of new objects (``MEDIA_UPLOAD_QUEUE_URL``), what it tells is noted for all uploads and this looks
     at the notes; else it lists the parts.
@@ -53,7 +53,8 @@ class PartsTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped her
                 sight = await self.watch(self.make_watch(settings), settings)
         finally:
             PartsTrigger.active -= 1
-        yield TaskSuccessEvent() if sight is Sight.COMPLETE else TaskFailedEvent()
+        # A task that a trigger fails gets its other attempts, which would wait for the same.
+        yield TaskSuccessEvent() if sight is Sight.COMPLETE else TriggerEvent("The upload has failed, or is wanted no more.")
 
     def make_watch(self, settings: Settings) -> PartsWatch:
         """Return what looks."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.orchestration.submit import TaskRuns, submit
 from include.orchestration.super_resolution import is_current
@@ -50,8 +50,8 @@ class TranscodeOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyp
             request=request.model_dump(mode="json"),
             deadline=time.time() + DEADLINE_SECONDS,
         )
-        self.defer(trigger=trigger, method_name="unreachable")
+        self.defer(trigger=trigger, method_name="fail")
 
-    def unreachable(self, context: Context, event: Any = None) -> None:
-        """Never called: the trigger ends the task."""
-        raise RuntimeError("the trigger ends this task")
+    def fail(self, context: Context, event: str) -> NoReturn:
+        """End for good: the run has had its attempts."""
+        raise AirflowFailException(event)

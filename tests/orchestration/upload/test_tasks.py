@@ -13,7 +13,6 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, AirflowSkipException, ErrorType, TaskDeferred
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse
-from airflow.triggers.base import TaskFailedEvent
 
 from include.errors import InvalidInputData, StorageError, TimedOut
 from include.media_store import object_events
@@ -26,6 +25,7 @@ from include.orchestration.upload.finish import CleanOperator, ReportOperator, p
 from include.orchestration.upload.part_events import receiving
 from include.orchestration.upload.parts_trigger import PartsTrigger
 from include.orchestration.upload.run_trigger import TranscodeTrigger, percent
+from include.orchestration.upload.transcode import TranscodeOperator
 from include.settings import Settings
 from include.uploads.models import Joined, Upload
 from include.uploads.registry import Uploads
@@ -148,7 +148,9 @@ def test_a_transcode_that_will_not_end_is_not_followed_for_ever(
         async with asyncio.timeout(20):
             return await anext(trigger.run())
 
-    assert isinstance(asyncio.run(fired()), TaskFailedEvent)
+    task = TranscodeOperator(task_id="transcode")
+    with pytest.raises(AirflowFailException, match="has not succeeded"):
+        task.fail(context(upload), asyncio.run(fired()).payload)
     at = state_of(uploads, upload).at["s3Bucket"]
     assert at.status == "failed"
     assert words in (at.error or "")
