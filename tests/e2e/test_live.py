@@ -91,10 +91,9 @@ def triggerer(run: Run) -> psutil.Process:
     return psutil.Process(programs.states(run.stack.stack)["triggerer"]["pid"])
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(
-    "victim", [worker, *(pytest.param(one, marks=pytest.mark.long) for one in (task_supervisor, scheduler, triggerer))]
-)
+@pytest.mark.parametrize("victim", [worker, task_supervisor, scheduler, triggerer])
 def test_a_stream_goes_on_after_the_kill_of_its(
     victim: Callable[[Run], psutil.Process], stack: RunningStack, server: RtmpServer, tmp_path: Path
 ) -> None:

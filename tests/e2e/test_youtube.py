@@ -171,11 +171,9 @@ def waiting_triggerer(upload: Upload) -> psutil.Process:
     return psutil.Process(programs.states(upload.stack.stack)["triggerer"]["pid"])
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(
-    "victim",
-    [relay, *(pytest.param(other, marks=pytest.mark.long) for other in (supervisor, scheduler, triggerer, waiting_triggerer))],
-)
+@pytest.mark.parametrize("victim", [relay, supervisor, scheduler, triggerer, waiting_triggerer])
 def test_one_video_whatever_is_killed(victim: Callable[[Upload], psutil.Process], stack: RunningStack, youtube: YouTube) -> None:
     # Each chunk takes seconds, so that there is something to kill.
     youtube.control(faults=[{"where": "put", "kind": "slow", "seconds": 0.04, "times": 3, "after": 0}])
