@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import boto3
 
@@ -39,8 +40,10 @@ def moto() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    # As in the embedded stack, with the locks that moto lacks.
+    serve = "from include.embedded import moto; from moto.server import main; moto.lock_etags(); moto.lock_tables(); main()"
     child = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        [sys.executable, "-c", serve, "-H", "127.0.0.1", "-p", str(port)], cwd=Path(__file__).parents[1],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -6,18 +6,20 @@ It keeps objects until it ends: a restart begins with empty buckets.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from include.settings import get_settings
 
-__all__ = ["lock_etags", "main"]
+__all__ = ["lock_etags", "lock_tables", "main"]
 
 SWEEP_SECONDS = 600
 
@@ -32,6 +34,7 @@ def main() -> None:
     from moto.server import main as serve  # noqa: PLC0415  takes a second, in which the thread above waits
 
     lock_etags()
+    lock_tables()
     serve(["-H", str(address.hostname), "-p", str(address.port)])
 
 
@@ -50,6 +53,28 @@ def lock_etags() -> None:
             return str(compute(key))
 
     FakeKey.etag = property(etag)
+
+
+def lock_tables() -> None:
+    """Have items of DynamoDB written by one thread at a time.
+
+    moto looks whether a write's condition holds and writes without a lock between the two: of two conditional writes at the same
+    moment both succeed, and one is lost.
+    """
+    from moto.dynamodb.models import DynamoDBBackend  # noqa: PLC0415
+
+    lock = threading.RLock()
+
+    def locked(write: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(write)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with lock:
+                return write(*args, **kwargs)
+
+        return call
+
+    for name in ("put_item", "update_item", "delete_item", "transact_write_items"):
+        setattr(DynamoDBBackend, name, locked(getattr(DynamoDBBackend, name)))
 
 
 def _make(url: str, buckets: list[str], batch: bool) -> None:
