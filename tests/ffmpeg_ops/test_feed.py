@@ -17,6 +17,7 @@ from include.ffmpeg_ops.process import Progress
 from include.ffmpeg_ops.runner import Command
 from tests.conftest import Clips
 from tests.media import read_frame_numbers
+from tests.rtmp import free_port
 
 
 def pour(feeding: Feed, data: bytes, timeout: float) -> None:
@@ -48,7 +49,7 @@ def test_a_process_that_fails_raises_its_error_where_more_is_written() -> None:
 
 def test_one_that_takes_nothing_is_told_of_and_ended(clip: Clips) -> None:
     # A target where nobody answers.
-    command = commands.relay(Opened("tcp://127.0.0.1:9?listen=1", "udp", (), "tcp"))
+    command = commands.relay(Opened(f"tcp://127.0.0.1:{free_port()}?listen=1", "udp", (), "tcp"))
     with feed(command) as feeding, pytest.raises(TimedOut, match="took no data"):
         pour(feeding, clip("mpegts").read_bytes(), 0.5)
     assert children() == []
@@ -56,7 +57,7 @@ def test_one_that_takes_nothing_is_told_of_and_ended(clip: Clips) -> None:
 
 def test_cancelling_ends_a_write_that_waits(clip: Clips) -> None:
     cancelled = threading.Event()
-    command = commands.relay(Opened("tcp://127.0.0.1:9?listen=1", "udp", (), "tcp"))
+    command = commands.relay(Opened(f"tcp://127.0.0.1:{free_port()}?listen=1", "udp", (), "tcp"))
     threading.Timer(0.5, cancelled.set).start()
     began = time.monotonic()
     with feed(command, cancelled=cancelled) as feeding, pytest.raises(Cancelled):
