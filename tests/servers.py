@@ -34,12 +34,17 @@ class S3Server:
         }
 
 
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    """Return a port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def moto() -> Iterator[str]:
     """Run moto in a process of its own: in this one, every ``mock_aws`` of another test would empty it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     # As in the embedded stack, with the locks that moto lacks.
     serve = "from include.embedded import moto; from moto.server import main; moto.lock_etags(); moto.lock_tables(); main()"
     child = subprocess.Popen(

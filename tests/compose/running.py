@@ -20,7 +20,8 @@ from include.compose.env import complete
 from scripts.compose_stack import ComposeStack
 from tests.compose.files import EXAMPLE, ROOT
 from tests.containers.engine import docker
-from tests.e2e.stack import await_that, free_port
+from tests.e2e.stack import await_that
+from tests.servers import free_port
 
 __all__ = ["Running", "running"]
 

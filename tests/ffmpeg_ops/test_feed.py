@@ -17,7 +17,7 @@ from include.ffmpeg_ops.process import Progress
 from include.ffmpeg_ops.runner import Command
 from tests.conftest import Clips
 from tests.media import read_frame_numbers
-from tests.rtmp import free_port
+from tests.servers import free_port
 
 
 def pour(feeding: Feed, data: bytes, timeout: float) -> None:

@@ -11,18 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.servers import free_port
+
 __all__ = ["RtspServer", "free_port", "rtsp_server", "tls_door"]
 
 _SDP = (
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=test\r\nc=IN IP4 {sender}\r\nt=0 0\r\nm=video {port} RTP/AVP 33\r\na=control:track1\r\n"
 )
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RtspServer:

@@ -20,8 +20,9 @@ from include.settings import Settings
 from tests.conftest import Clips
 from tests.media import ffmpeg
 from tests.net.certificates import Authority
-from tests.net.peers import free_port, rtsp_server, tls_door
+from tests.net.peers import rtsp_server, tls_door
 from tests.net.web import trap
+from tests.servers import free_port
 
 SETTINGS = Settings(allowed_networks=("127.0.0.1/32", "239.0.0.0/8"), connect_seconds=5)
 PUBLIC = ["93.184.216.34", "2606:2800:220:1::1"]

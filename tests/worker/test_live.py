@@ -21,7 +21,8 @@ from include.media_store.objects import S3ObjectStore
 from include.settings import Settings
 from tests.conftest import Clips
 from tests.media import read_frame_numbers
-from tests.rtmp import RtmpServer, free_port, rtmp_server
+from tests.rtmp import RtmpServer, rtmp_server
+from tests.servers import free_port
 from tests.worker.live import COPY, ENCODING, LiveTask, await_that, publisher, recorder, settings_for_live
 
 ROOT = Path(__file__).parents[2]

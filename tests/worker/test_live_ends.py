@@ -19,7 +19,7 @@ from include.settings import Settings
 from include.worker.media import MediaTools
 from include.worker.models import LiveState
 from tests.media import ffmpeg, numbers, read_frame_numbers
-from tests.rtmp import free_port
+from tests.servers import free_port
 from tests.worker.live import LiveTask, settings_for_live
 
 SOURCE = "rtmp://127.0.0.1/live/in"
