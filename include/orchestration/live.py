@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.definitions.retry_policy import RetryDecision
-from pydantic import ValidationError
 
 from include.errors import Cancelled, TimedOut
-from include.orchestration.override import job_for
+from include.orchestration.override import named_job
 from include.orchestration.params import read
 from include.orchestration.retry import MediaRetryPolicy
 from include.orchestration.transcode import open_job
-from include.settings import Settings, get_settings
+from include.settings import Settings
 from include.worker.task_request import TaskReference
 
 if TYPE_CHECKING:
@@ -38,11 +37,7 @@ def live_unit(context: Context) -> str:
 def job_of(parameters: Mapping[str, Any]) -> Job | None:
     """Return the job that ``parameters`` name, even where others of them are wrong; ``None`` where they name none."""
     known = {name: parameters[name] for name in ("bucket", "client", "task_id") if parameters.get(name)}
-    try:
-        reference = TaskReference.model_validate(known)
-    except ValidationError:
-        return None
-    return job_for(reference) if get_settings().allows_bucket(reference.bucket) else None
+    return named_job(TaskReference, known)
 
 
 def deadline(settings: Settings) -> timedelta:

@@ -19,7 +19,7 @@ from include.worker.models import TranscodeRequest
 if TYPE_CHECKING:
     from include.worker.job import AnyRequest, Job
 
-__all__ = ["job_for", "overridden", "override", "withdraw"]
+__all__ = ["job_for", "named_job", "overridden", "override", "withdraw"]
 
 
 def job_for(request: AnyRequest) -> Job:
@@ -30,6 +30,15 @@ def job_for(request: AnyRequest) -> Job:
 
     settings = get_settings()
     return Job.of(S3ObjectStore(settings), settings, request)
+
+
+def named_job(model: type[AnyRequest], known: Mapping[str, Any]) -> Job | None:
+    """Return the job of the request that ``known`` parameters make, or ``None`` where they make none or name another's bucket."""
+    try:
+        request = model.model_validate(known)
+    except ValidationError:
+        return None
+    return job_for(request) if get_settings().allows_bucket(request.bucket) else None
 
 
 def override(request: TranscodeRequest, replaces: Mapping[str, Any]) -> None:

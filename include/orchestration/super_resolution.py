@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.definitions.context import Context
-from pydantic import ValidationError
 
 from include.errors import InternalError, NotFound
-from include.orchestration.override import job_for
+from include.orchestration.override import job_for, named_job
 from include.orchestration.params import read
 from include.orchestration.submit import TaskRuns, submit
 from include.orchestration.transcode import open_job
-from include.settings import get_settings
 from include.worker.models import SuperResolutionRequest, TranscodeRequest
 
 if TYPE_CHECKING:
@@ -45,11 +43,7 @@ def merge_unit(context: Context) -> str:
 def job_of(parameters: Mapping[str, Any]) -> Job | None:
     """Return the job that ``parameters`` name, even where others of them are wrong; ``None`` where they name none."""
     known = {name: parameters[name] for name in ("bucket", "key", "scale") if parameters.get(name)}
-    try:
-        request = SuperResolutionRequest.model_validate(known)
-    except ValidationError:
-        return None
-    return job_for(request) if get_settings().allows_bucket(request.bucket) else None
+    return named_job(SuperResolutionRequest, known)
 
 
 def start_ladder(context: Context) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.definitions.context import Context
-from pydantic import ValidationError
 
 from include.errors import NotFound
-from include.orchestration.override import job_for, overridden
+from include.orchestration.override import job_for, named_job, overridden
 from include.orchestration.params import read
 from include.settings import get_settings
 from include.worker.models import TranscodeRequest
@@ -63,13 +62,7 @@ def finish_unit(context: Context) -> str:
 
 def job_of(parameters: Mapping[str, Any]) -> Job | None:
     """Return the job that ``parameters`` name, even where others of them are wrong; ``None`` where they name none."""
-    request: TranscodeRequest | TaskReference
-    try:
-        if parameters.get("task_id"):
-            request = TaskReference.model_validate({name: parameters.get(name) for name in ("bucket", "client", "task_id")})
-        else:
-            known = {name: parameters[name] for name in ("bucket", "folder", "name", "container") if parameters.get(name)}
-            request = TranscodeRequest.model_validate({"source_key": "unknown"} | known)
-    except ValidationError:
-        return None
-    return job_for(request) if get_settings().allows_bucket(request.bucket) else None
+    if parameters.get("task_id"):
+        return named_job(TaskReference, {name: parameters.get(name) for name in ("bucket", "client", "task_id")})
+    known = {name: parameters[name] for name in ("bucket", "folder", "name", "container") if parameters.get(name)}
+    return named_job(TranscodeRequest, {"source_key": "unknown"} | known)
