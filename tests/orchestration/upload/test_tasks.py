@@ -131,16 +131,17 @@ def test_with_a_queue_parts_are_listed_at_first_and_then_only_noted(upload: Uplo
 
 
 @pytest.mark.parametrize(
-    ("state", "deadline", "words"),
-    [(run_trigger.MISSING, time.time() + 600, "deleted"), ("queued", time.time() - 1, "in time")],
+    ("state", "seconds_left", "words"),
+    [(run_trigger.MISSING, 600, "deleted"), ("queued", -1, "in time")],
     ids=["deleted", "too late"],
 )
 def test_a_transcode_that_will_not_end_is_not_followed_for_ever(
-    uploads: Uploads, upload: Upload, monkeypatch: pytest.MonkeyPatch, state: str, deadline: float, words: str
+    uploads: Uploads, upload: Upload, monkeypatch: pytest.MonkeyPatch, state: str, seconds_left: float, words: str
 ) -> None:
     monkeypatch.setattr(run_trigger, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(run_trigger, "SHARE_SECONDS", 0)
     request = transcode_request(upload, "media").model_dump(mode="json")
+    deadline = time.time() + seconds_left
     trigger = TranscodeTrigger(**upload.reference.model_dump(), request=request, deadline=deadline)
     monkeypatch.setattr(trigger, "_look", lambda: (state, {}))
 
