@@ -8,6 +8,7 @@ repeated here. ``python -m include.settings`` prints the table of ``docs/setting
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from base64 import b64decode
 from functools import lru_cache
@@ -15,12 +16,13 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 __all__ = ["Settings", "SigningKey", "get_settings", "render_table"]
 
 ApiKeys = Annotated[dict[str, SecretStr], NoDecode]
+UPLOADS_PREFIX = "uploads/"  # contract 4's own
 UnitKind = Literal["plan", "video", "audio", "finish", "split", "upscale", "merge", "live"]
 
 
@@ -128,6 +130,40 @@ class Settings(BaseSettings):
         "youtube_default", description="Airflow connection with YouTube's OAuth client and refresh token."
     )
     youtube_url: str = Field("https://www.googleapis.com", description="Address of YouTube's API.")
+
+    # -- ingest
+    ingest_transcode_prefixes: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("incoming/transcode/",),
+        description="Folders of `MEDIA_BUCKET` whose new objects are transcoded, comma separated; empty: none.",
+    )
+    ingest_sr_prefixes: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("incoming/super_resolution/",),
+        description="Folders of `MEDIA_BUCKET` whose new objects are upscaled, comma separated; empty: none.",
+    )
+    ingest_output: str = Field(
+        "published/", description="Folder of what is made of dropped objects, where their sidecars name none; never looked into."
+    )
+    ingest_finished: Literal["move", "tag", "keep"] = Field(
+        "move",
+        description="What becomes of a dropped object once its run has succeeded: moved below `MEDIA_INGEST_FINISHED_FOLDER`, "
+        "tagged `reelflow:state`, or kept as it is.",
+    )
+    ingest_finished_folder: str = Field("finished/", description="Folder that finished objects are moved to; never looked into.")
+    ingest_settle_seconds: float = Field(
+        10.0, ge=0, description="An object that has changed within this time may still be written, or its sidecar may still come."
+    )
+    ingest_poll_seconds: float = Field(5.0, gt=0, description="Time between two looks for dropped objects.")
+    ingest_active: int = Field(
+        8,
+        ge=1,
+        le=15,
+        description="Most runs of dropped objects at once, of the 16 that a DAG may have; the others wait in their folders.",
+    )
+
+    # -- media pages
+    pages_client: str = Field(
+        "operators", min_length=1, max_length=200, description="Client in whose name the media pages start jobs and upload."
+    )
 
     # -- webhooks
     webhook_secrets: ApiKeys = Field(
@@ -281,7 +317,16 @@ class Settings(BaseSettings):
                 raise ValueError(f"MEDIA_WEBHOOK_SECRETS: that of {client} is no whsec_ and 24 to 64 bytes in base64")
         return value
 
-    @field_validator("buckets", "source_suffixes", "batch_units", "allowed_networks", "upload_origins", mode="before")
+    @field_validator(
+        "buckets",
+        "source_suffixes",
+        "batch_units",
+        "allowed_networks",
+        "upload_origins",
+        "ingest_transcode_prefixes",
+        "ingest_sr_prefixes",
+        mode="before",
+    )
     @classmethod
     def _split_list(cls, value: object) -> object:
         return tuple(_items(value)) if isinstance(value, str) else value
@@ -295,6 +340,25 @@ class Settings(BaseSettings):
             except ValueError as error:
                 raise ValueError(f"MEDIA_ALLOWED_NETWORKS: {error}") from error
         return value
+
+    @model_validator(mode="after")
+    def _check_ingest(self) -> Settings:
+        prefixes = self.ingest_prefixes
+        for folder in (*prefixes, self.ingest_output, self.ingest_finished_folder):
+            if not re.fullmatch(r"[^/].*/", folder):
+                raise ValueError(f"ingest wants folders that end with a slash and do not begin with one, not {folder!r}")
+        # What was made, or is in the making, must never be taken for something to begin with.
+        kept_apart = (self.ingest_output, self.ingest_finished_folder, self.work_prefix, UPLOADS_PREFIX)
+        for number, prefix in enumerate(prefixes):
+            for other in (*prefixes[:number], *kept_apart):
+                if other and (prefix.startswith(other) or other.startswith(prefix)):
+                    raise ValueError(f"the folders {prefix!r} and {other!r} overlap: ingest would take what it has made")
+        return self
+
+    @property
+    def ingest_prefixes(self) -> tuple[str, ...]:
+        """Every folder whose new objects start runs."""
+        return (*self.ingest_transcode_prefixes, *self.ingest_sr_prefixes)
 
     @property
     def pool_slots(self) -> int:
