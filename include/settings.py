@@ -159,10 +159,20 @@ class Settings(BaseSettings):
         le=15,
         description="Most runs of dropped objects at once, of the 16 that a DAG may have; the others wait in their folders.",
     )
+    ingest_queue_url: str = Field(
+        "", description="SQS queue of S3's events about dropped objects, which has a dead-letter queue; empty: they are looked for."
+    )
+    ingest_queue_poll_seconds: float = Field(5.0, gt=0, description="Time between two looks whether messages are in that queue.")
 
     # -- media pages
     pages_client: str = Field(
         "operators", min_length=1, max_length=200, description="Client in whose name the media pages start jobs and upload."
+    )
+    pages_address_seconds: int = Field(
+        12 * 3600,
+        ge=600,
+        le=7 * 24 * 3600,
+        description="Life of the addresses at which the media pages show pictures and films: longer than a film takes to watch.",
     )
 
     # -- webhooks

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import Depends, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse, JSONResponse
 
 from include.media_api import super_resolution, video_transcode
-from include.media_api.auth import ApiKeyMiddleware, ClientKeys, require_client
+from include.media_api.auth import ApiKeyMiddleware, Authenticate, ClientKeys, require_client
 from include.media_api.errors import CatchAllMiddleware, add_error_handlers
 from include.media_api.gateway import AirflowGateway
 from include.media_api.services import Services
@@ -18,8 +20,13 @@ from include.settings import Settings
 __all__ = ["add_documentation", "create_app"]
 
 
-def create_app(settings: Settings, store: ObjectStore, gateway: AirflowGateway) -> FastAPI:
-    """Return the app; to be mounted at `/prod`. Every path of it, the documentation too, wants a client's key."""
+def create_app(
+    settings: Settings, store: ObjectStore, gateway: AirflowGateway, *, authenticate: Authenticate | None = None
+) -> FastAPI:
+    """Return the app; to be mounted at `/prod`. Every path of it, the documentation too, wants a client's key.
+
+    ``authenticate`` stands for the keys where somebody else looks who asks.
+    """
     app = FastAPI(
         title="Reelflow",
         description="Video transcoding and super-resolution on Airflow.",
@@ -34,7 +41,7 @@ def create_app(settings: Settings, store: ObjectStore, gateway: AirflowGateway) 
     app.state.submitter = Submitter(settings, store, gateway, app.state.runs)
     add_error_handlers(app)
     # The last one added is the outermost.
-    app.add_middleware(ApiKeyMiddleware, keys=ClientKeys(settings.api_keys))
+    app.add_middleware(authenticate or partial(ApiKeyMiddleware, keys=ClientKeys(settings.api_keys)))
     app.add_middleware(CatchAllMiddleware)
     app.include_router(video_transcode.router)
     app.include_router(super_resolution.router)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from fastapi import Request, Security
@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from include.errors import AccessDenied
 
-__all__ = ["ApiKeyMiddleware", "Client", "ClientKeys", "require_client"]
+__all__ = ["ApiKeyMiddleware", "Authenticate", "Client", "ClientKeys", "TrustedClientMiddleware", "require_client"]
 
 HEADER = "x-api-key"
 _scheme = APIKeyHeader(name=HEADER, auto_error=False, description="The key that was given to the client.")
@@ -60,6 +60,22 @@ class ApiKeyMiddleware:
             # A mounted app shares the root app's state dictionary, which other requests see: replace, never update.
             scope["state"] = {**scope.get("state", {}), "client": client}
         await self._app(scope, receive, send)
+
+
+class TrustedClientMiddleware:
+    """For an app behind one that has looked who asks: every request is of one client."""
+
+    def __init__(self, app: ASGIApp, client: str) -> None:
+        self._app = app
+        self._client = client
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with ``request.state.client`` set."""
+        await self._app({**scope, "state": {**scope.get("state", {}), "client": self._client}}, receive, send)
+
+
+Authenticate = Callable[[ASGIApp], ASGIApp]
+"""What sets ``request.state.client`` of an app's requests, or refuses them."""
 
 
 def require_client(request: Request, _key: Annotated[str | None, Security(_scheme)]) -> str:

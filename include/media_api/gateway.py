@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-__all__ = ["AirflowGateway", "Run", "RunPage", "TaskState"]
+__all__ = ["AirflowGateway", "Run", "RunPage", "RunQuery", "RunsOf", "TaskState"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Run:
     conf: Mapping[str, Any] = field(default_factory=dict)
     start_date: datetime | None = None
     end_date: datetime | None = None
+    dag_id: str = ""
+    created_at: datetime | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -35,6 +37,25 @@ class RunPage:
 
 
 @dataclass(frozen=True)
+class RunsOf:
+    """Runs of one DAG; where ``of_tasks`` is said, only those whose conf names a task of contract 3, or only the others."""
+
+    dag_id: str
+    of_tasks: bool | None = None
+
+
+@dataclass(frozen=True)
+class RunQuery:
+    """Which runs a list has: those of any in ``of``, as far as all that is said of them below is true of them."""
+
+    of: frozenset[RunsOf]
+    states: frozenset[str] = frozenset()
+    client: str | None = None
+    content_provider: str | None = None
+    text: str = ""  # in the id of the run, or in what its conf names: sources, destinations
+
+
+@dataclass(frozen=True)
 class TaskState:
     """A task instance of a run."""
 
@@ -43,6 +64,10 @@ class TaskState:
     state: str | None
     progress: float = 0.0  # of a task that is at work: 0 to 1
     event: Mapping[str, Any] = field(default_factory=dict, compare=False)  # what it told last: phase, done, total, unit, fps
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+    try_number: int = 0
+    label: str | None = None  # of one of a mapped task: its name
 
 
 class AirflowGateway(Protocol):
@@ -67,6 +92,10 @@ class AirflowGateway(Protocol):
         """
         ...
 
+    async def find(self, query: RunQuery, *, limit: int = 100, cursor: str | None = None) -> RunPage:
+        """Return the runs of ``query``, newest first. Raises ``ParameterError`` for a cursor that is none."""
+        ...
+
     async def stop(self, dag_id: str, run_id: str) -> None:
         """Fail a run and end its tasks, whatever they do; it is no error where there is none."""
         ...
@@ -77,6 +106,17 @@ class AirflowGateway(Protocol):
 
     async def restart_task(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Start one task of a run again, if it has begun, and none that follow it."""
+        ...
+
+    async def clear_tasks(self, dag_id: str, run_id: str, tasks: Collection[tuple[str, int]]) -> None:
+        """Start tasks of a run again, by id and map index, and all that follow them."""
+        ...
+
+    def in_name_of(self, token: str) -> AirflowGateway:
+        """Return the same gateway, whose writes bear another token of Airflow's: its log names that user, and rights are theirs.
+
+        It raises ``AccessDenied`` where they lack them.
+        """
         ...
 
     async def delete(self, dag_id: str, run_id: str) -> None:

@@ -6,13 +6,14 @@ import hashlib
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from copy import copy
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from include.errors import NotFound, ObjectExists, ParameterError
-from include.media_api.gateway import Run, RunPage, TaskState
+from include.errors import AccessDenied, NotFound, ObjectExists, ParameterError
+from include.media_api.gateway import Run, RunPage, RunQuery, TaskState
 from include.media_store.models import ObjectRef
 
 
@@ -121,6 +122,8 @@ class FakeAirflow:
         self.notes: dict[str, str | None] = {}
         self.calls: list[tuple[str, str]] = []
         self.error: Exception | None = None
+        self.token = ""
+        self.powerless: set[str] = set()  # tokens of those who may change nothing
 
     async def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str | None = None) -> bool:
         self.calls.append(("trigger", run_id))
@@ -128,7 +131,7 @@ class FakeAirflow:
             raise self.error
         if (dag_id, run_id) in self.dag_runs:
             return False
-        self.dag_runs[dag_id, run_id] = Run(run_id, "queued", dict(conf))
+        self.dag_runs[dag_id, run_id] = Run(run_id, "queued", dict(conf), dag_id=dag_id, created_at=datetime.now(timezone.utc))
         self.notes[run_id] = note
         return True
 
@@ -149,16 +152,43 @@ class FakeAirflow:
         end = start + limit
         return RunPage(tuple(found[::-1][start:end]), str(end) if end < len(found) else None)
 
+    async def find(self, query: RunQuery, *, limit: int = 100, cursor: str | None = None) -> RunPage:
+        self.calls.append(("find", ""))
+        if self.error:
+            raise self.error
+        if cursor and not cursor.isdecimal():
+            raise ParameterError("cursor: is none.")
+        found = [run for run in self.dag_runs.values() if _matches(run, query)][::-1]
+        start = int(cursor or 0)
+        end = start + limit
+        return RunPage(tuple(found[start:end]), str(end) if end < len(found) else None)
+
     async def stop(self, dag_id: str, run_id: str) -> None:
         self.calls.append(("stop", run_id))
+        self.check_rights()
         self.set_state(dag_id, run_id, "failed")
 
     async def clear(self, dag_id: str, run_id: str) -> None:
         self.calls.append(("clear", run_id))
+        self.check_rights()
         self.set_state(dag_id, run_id, "queued")
 
     async def restart_task(self, dag_id: str, run_id: str, task_id: str) -> None:
         self.calls.append(("restart_task", f"{run_id} {task_id}"))
+
+    async def clear_tasks(self, dag_id: str, run_id: str, tasks: Collection[tuple[str, int]]) -> None:
+        self.calls.append(("clear_tasks", f"{run_id} {sorted(tasks)}"))
+        self.check_rights()
+        self.set_state(dag_id, run_id, "queued")
+
+    def in_name_of(self, token: str) -> FakeAirflow:
+        other = copy(self)
+        other.token = token
+        return other
+
+    def check_rights(self) -> None:
+        if self.token in self.powerless:
+            raise AccessDenied("Airflow does not let you do that.")
 
     async def delete(self, dag_id: str, run_id: str) -> None:
         self.calls.append(("delete", run_id))
@@ -177,3 +207,17 @@ class FakeAirflow:
 
     def count(self, call: str) -> int:
         return sum(name == call for name, _ in self.calls)
+
+
+def _matches(run: Run, query: RunQuery) -> bool:
+    conf = run.conf
+    provider = conf.get("content_provider") or conf.get("contentprovider")
+    words = [run.run_id, *(str(conf.get(name, "")) for name in ("source_key", "folder", "name", "key", "src", "dst", "source"))]
+    words += [str(conf.get("targets", "")), str(conf.get("filename", ""))]
+    return (
+        any(of.dag_id == run.dag_id and of.of_tasks in (None, "task_id" in conf) for of in query.of)
+        and (not query.states or run.state in query.states)
+        and (query.client is None or conf.get("client") == query.client)
+        and (query.content_provider is None or provider == query.content_provider)
+        and any(query.text.lower() in word.lower() for word in words)
+    )
