@@ -36,11 +36,15 @@ async def _mounted(scope: Any, receive: Any, send: Any) -> None:
     await _apps("mounted", scope, receive, send)
 
 
+async def _pages(scope: Any, receive: Any, send: Any) -> None:
+    await _apps("pages", scope, receive, send)
+
+
 class _Paths:
     """Sends to the media APIs what a mount cannot.
 
-    A mount never matches its bare prefix `/prod`: clients of contract 2 post there and follow no redirect. And contract 3's
-    paths are beside Airflow's own under `/api/v2`.
+    A mount never matches its bare prefix `/prod`: clients of contract 2 post there and follow no redirect. (To `/media` browsers
+    are sent, which do.) And contract 3's paths are beside Airflow's own under `/api/v2`.
     """
 
     # Here and not imported: Airflow's processes that import plugins need not import the APIs.
@@ -55,15 +59,23 @@ class _Paths:
             return
         if scope["type"] == "http" and scope["path"] == "/prod":
             scope = {**scope, "path": "/prod/", "raw_path": b"/prod/"}
+        if scope["type"] == "http" and scope["path"] == "/media":
+            headers = [(b"location", b"media/"), (b"content-length", b"0")]
+            await send({"type": "http.response.start", "status": 307, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
         await self._app(scope, receive, send)
 
 
 def _make_apps() -> dict[str, Any]:
     from include.media_api.airflow_gateway import InProcessGateway  # noqa: PLC0415
     from include.media_api.app import create_app  # noqa: PLC0415
+    from include.media_api.services import Services  # noqa: PLC0415
     from include.media_api.task_app import create_task_app  # noqa: PLC0415
     from include.media_api.upload_service import make_upload_service  # noqa: PLC0415
     from include.media_api.uploads_app import create_uploads_app  # noqa: PLC0415
+    from include.media_pages.app import create_pages_app  # noqa: PLC0415
+    from include.media_pages.login import AirflowLogin  # noqa: PLC0415
     from include.media_store.objects import S3ObjectStore  # noqa: PLC0415
     from include.media_store.tables import DynamoTables  # noqa: PLC0415
     from include.settings import get_settings  # noqa: PLC0415
@@ -71,19 +83,30 @@ def _make_apps() -> dict[str, Any]:
     settings = get_settings()
     # One gateway: SQLite's one writer is that of both apps.
     store, gateway = S3ObjectStore(settings), InProcessGateway(settings.airflow_user)
+    uploads = make_upload_service(settings, store, gateway)
     return {
         "mounted": create_app(settings, store, gateway),
         "tasks": create_task_app(settings, store, gateway, DynamoTables(settings)),
-        "uploads": create_uploads_app(make_upload_service(settings, store, gateway)),
+        "uploads": create_uploads_app(uploads),
+        "pages": create_pages_app(Services(settings, store, gateway), uploads, AirflowLogin()),
     }
 
 
+# Airflow shows the icon to those who are logged in, and the pages serve it to no one else.
+_LOOK = {"name": "Media", "icon": "/media/static/media.svg", "icon_dark_mode": "/media/static/media.svg"}
+
+
 class MediaPlugin(AirflowPlugin):
-    """Serves the contracts under `/prod` and `/api2`, and contract 3 under `/api/v<digits>`."""
+    """Serves the contracts under `/prod` and `/api2`, contract 3 under `/api/v<digits>`, and the media pages under `/media`."""
 
     name = "media"
     fastapi_apps = [  # noqa: RUF012
         {"app": _mounted, "url_prefix": "/prod", "name": "media"},
         {"app": _uploads, "url_prefix": "/api2", "name": "uploads"},
+        {"app": _pages, "url_prefix": "/media", "name": "media pages"},
     ]
     fastapi_root_middlewares = [{"middleware": _Paths, "args": [], "kwargs": {}, "name": "media, beside the mount"}]  # noqa: RUF012
+    external_views = [  # noqa: RUF012
+        {"destination": "nav", "url_route": "media", "href": "/media/", **_LOOK},
+        {"destination": "dag_run", "url_route": "media-job", "href": "/media/jobs/{DAG_ID}/{RUN_ID}", **_LOOK},
+    ]
