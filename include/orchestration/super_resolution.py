@@ -42,7 +42,7 @@ def merge_unit(context: Context) -> str:
 
 def job_of(parameters: Mapping[str, Any]) -> Job | None:
     """Return the job that ``parameters`` name, even where others of them are wrong; ``None`` where they name none."""
-    known = {name: parameters[name] for name in ("bucket", "key", "scale") if parameters.get(name)}
+    known = {name: parameters[name] for name in ("bucket", "key", "scale", "output_folder") if parameters.get(name)}
     return named_job(SuperResolutionRequest, known)
 
 

@@ -7,9 +7,13 @@ from typing import Any
 
 from pydantic import Field
 
+from include.errors import ParameterError
+from include.net.guard import check_literal
+from include.net.urls import parse_callback
+from include.settings import Settings
 from include.worker.requests import Document
 
-__all__ = ["Callback"]
+__all__ = ["Callback", "check_callback"]
 
 
 class Callback(Document):
@@ -27,3 +31,19 @@ class Callback(Document):
     def name(self) -> str:
         """Name of the document: the same client's next callback for a job takes the place of this one."""
         return hashlib.sha256(self.client.encode()).hexdigest()[:16]
+
+
+def check_callback(callback_url: str | None, client: str, settings: Settings) -> None:
+    """Raise :class:`ParameterError` for a callback that could not be delivered: a bad address, or no secret to sign with."""
+    if callback_url is None:
+        return
+    url = parse_callback(callback_url)
+    try:
+        check_literal(url, settings)
+    except ParameterError as error:
+        raise ParameterError(f"callback_url: {error.message}") from None
+    if client not in settings.webhook_secrets:
+        raise ParameterError(
+            "callback_url: there is no secret to sign callbacks of this client with; leave it out, "
+            "or ask the administrator for one (MEDIA_WEBHOOK_SECRETS)."
+        )

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from include.sr_model.models import ModelName, Scale
 
 __all__ = [
+    "FOLDER",
     "Document",
     "SuperResolutionBody",
     "SuperResolutionRequest",
@@ -20,6 +21,7 @@ __all__ = [
     "split_key",
 ]
 
+FOLDER = r"^[^/].*/$"
 _MAX_KEY_BYTES = 1024
 _MAX_NAME_BYTES = 240
 
@@ -47,6 +49,10 @@ class Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+def _is_absent(value: object) -> bool:
+    return value is None
+
+
 def job_id_for(bucket: str, destination_key: str) -> str:
     """Return the id of the job that produces ``destination_key``: 20 hex digits, the same for every request for it."""
     return hashlib.sha256(f"{bucket}\n{destination_key}".encode()).hexdigest()[:20]
@@ -58,7 +64,7 @@ class TranscodeRequest(Document):
     bucket: str = Field(description="Bucket of source and destination.", examples=["media"], min_length=3, max_length=63)
     source_key: str = Field(description="Object key of the source video.", min_length=1, max_length=1024)
     folder: str = Field(
-        description="Output folder, ends with a slash.", pattern=r"^[^/].*/$", max_length=900, examples=["dst/clip_1/"]
+        description="Output folder, ends with a slash.", pattern=FOLDER, max_length=900, examples=["dst/clip_1/"]
     )
     name: str = Field(description="Base name of the outputs in the folder.", pattern=r"^[^/]+$", max_length=255)
     container: Literal["hls", "mp4"] = Field("hls", description="HLS ladder, or one faststart MP4.")
@@ -133,20 +139,25 @@ class SuperResolutionBody(Document):
         longest = max(self.destination_key, f"{self.debug_folder}segments/segment-00000.nut", key=len)
         name = f"{split_key(self.key)[1]}_x{self.scale}"
         if len(longest.encode()) > _MAX_KEY_BYTES or len(name.encode()) > _MAX_NAME_BYTES:
-            raise ValueError("key: is too long for the outputs beside it; use a shorter one")
+            raise ValueError("key: is too long for the names of the outputs; use a shorter one")
         return self
 
     @property
+    def folder(self) -> str:
+        """Where the outputs are: beside the source."""
+        return split_key(self.key)[0]
+
+    @property
     def destination_key(self) -> str:
-        """The upscaled video, beside its source."""
-        folder, stem, extension = split_key(self.key)
-        return f"{folder}{stem}_x{self.scale}{extension}"
+        """The upscaled video."""
+        _, stem, extension = split_key(self.key)
+        return f"{self.folder}{stem}_x{self.scale}{extension}"
 
     @property
     def debug_folder(self) -> str:
         """Where ``debug`` keeps the intermediate files."""
-        folder, stem, extension = split_key(self.key)
-        return f"{folder}{stem}_{extension.removeprefix('.')}_debug/"
+        _, stem, extension = split_key(self.key)
+        return f"{self.folder}{stem}_{extension.removeprefix('.')}_debug/"
 
 
 class SuperResolutionRequest(SuperResolutionBody):
@@ -154,6 +165,24 @@ class SuperResolutionRequest(SuperResolutionBody):
 
     bucket: str = Field(description="Bucket of source and output.", examples=["media"], min_length=3, max_length=63)
     client: str | None = Field(None, max_length=200, description="Client that asked; set by the APIs.")
+    output_folder: str | None = Field(
+        None,
+        description="Folder of the outputs, ends with a slash; left out: that of the source.",
+        pattern=FOLDER,
+        max_length=900,
+        # Left out of what is written, so that units that were done before there was this field stay done.
+        exclude_if=_is_absent,
+    )
+
+    @field_validator("output_folder")
+    @classmethod
+    def _check_output_folder(cls, value: str | None) -> str | None:
+        return value if value is None else check_key(value)
+
+    @property
+    def folder(self) -> str:
+        """Where the outputs are."""
+        return super().folder if self.output_folder is None else self.output_folder
 
     @property
     def job_id(self) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     # The DAGs import this module, and parsing them must not wait for the AWS SDK.
     from include.media_store.objects import ObjectStore
 
-__all__ = ["Element", "VideoTranscodeRequest", "existing_keys", "resolve"]
+__all__ = ["Element", "VideoTranscodeRequest", "element_of", "existing_keys", "resolve"]
 
 SKIPPED_SUFFIXES = (".png", ".jpg", ".m3u8", ".txt")
 TIME = r"[0-9A-Za-z_-]{1,32}"
@@ -153,7 +153,7 @@ def resolve(
         if settings.work_prefix and value.startswith(settings.work_prefix):
             raise ParameterError(f"{field}: {settings.work_prefix!r} is kept for work in progress; choose another folder.")
     sources = _folder(store, settings, request) if request.is_folder else [_file(store, settings, request)]
-    return _with_existing(store, request, _distinct(_element(settings, request, client, source) for source in sources))
+    return _with_existing(store, request, _distinct(element_of(settings, request, client, source) for source in sources))
 
 
 def existing_keys(store: ObjectStore, bucket: str, keys: Iterable[str]) -> set[str]:
@@ -231,7 +231,8 @@ def _without_outputs(settings: Settings, request: VideoTranscodeRequest, found: 
     return (ref for ref in found if not is_output(ref.key))
 
 
-def _element(settings: Settings, request: VideoTranscodeRequest, client: str | None, source: ObjectRef) -> Element:
+def element_of(settings: Settings, request: VideoTranscodeRequest, client: str | None, source: ObjectRef) -> Element:
+    """Return what ``request`` makes of one of its sources, whether or not its output exists."""
     if not _accepts(settings, source.key):
         return Element("not_mp4", source.key)
     if source.size > settings.max_source_bytes:
