@@ -16,7 +16,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 __all__ = ["Settings", "SigningKey", "get_settings", "render_table"]
@@ -183,6 +183,23 @@ class Settings(BaseSettings):
     webhook_seconds: float = Field(10.0, gt=0, description="Shortest time between two progress events of a run.")
     webhook_attempts: int = Field(8, gt=0, description="Attempts to deliver the event that a run has ended.")
 
+    # -- being told
+    notify_sns_topic: str = Field("", description="ARN of an SNS topic that is told how runs end; empty: none.")
+    notify_email: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="E-mail addresses that are told how runs end, comma separated, through Airflow's connection `smtp_default`; "
+        "empty: none.",
+    )
+    notify_on: Literal["failure", "success", "both"] = Field("failure", description="Which ends of runs are told.")
+    alert_seconds: Annotated[dict[str, PositiveInt], NoDecode] = Field(
+        default_factory=dict,
+        description="A run that is at work for longer is told while it runs, as `dag:seconds,dag2:seconds` "
+        "(`transcode:7200,upload:172800`); DAGs that are not named: never.",
+    )
+    alert_lengths: float = Field(
+        0.0, ge=0, description="So many times its film's length a run may take, too, before it counts as too long."
+    )
+
     # -- limits
     max_files_per_request: int = Field(1000, gt=0, description="Most files one folder request may name.")
     max_source_bytes: int = Field(50 * 2**30, gt=0, description="Largest source object.")
@@ -300,6 +317,16 @@ class Settings(BaseSettings):
                 raise ValueError(f"MEDIA_{(info.field_name or '').upper()} wants client:key pairs, separated by commas")
             pairs[client] = key
         return pairs
+
+    @field_validator("alert_seconds", mode="before")
+    @classmethod
+    def _split_seconds(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [item.partition(":") for item in _items(value)]
+        if not all(dag and seconds.isdecimal() for dag, _, seconds in pairs):
+            raise ValueError("MEDIA_ALERT_SECONDS wants dag:seconds pairs, separated by commas")
+        return {dag: int(seconds) for dag, _, seconds in pairs}
 
     @field_validator("signing_keys", mode="before")
     @classmethod
