@@ -360,6 +360,7 @@ class Settings(BaseSettings):
         "batch_units",
         "allowed_networks",
         "upload_origins",
+        "notify_email",
         "ingest_transcode_prefixes",
         "ingest_sr_prefixes",
         mode="before",
