@@ -58,7 +58,7 @@ class FakeApi(ThreadingHTTPServer):
         if not rest:
             upload = an_upload(
                 self.uploads, atom_id, filename=body["filename"], size=body["size"], part_size=self.part_size, bucket=self.bucket,
-                sha256=body.get("sha256"),
+                sha256=body.get("sha256"), destinations=body.get("destinations", ["s3Bucket"]),
             )  # fmt: skip
             return 200, self.document(upload) | {"credentials": self.credentials()}
         upload = self.uploads.read(atom_id, rest[0])

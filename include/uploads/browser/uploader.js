@@ -13,16 +13,33 @@
 
 const ATTEMPTS = 8;
 const LONGEST_WAIT = 30_000;
+const STALLED_AFTER = 60_000;
+const KINDS = { 401: "signed-out", 403: "forbidden", 404: "gone", 413: "too-large" };
 
-/** An answer that another attempt cannot mend. */
-export class UploadError extends Error {}
+/**
+ * What went wrong, and where: `kind` is `network` or `server` (the API), `s3-network`, `s3-refused` or `s3` (the store), or that of an
+ * {@link UploadError}. Such errors are tried again, and thrown once that was done often enough.
+ */
+export class Trouble extends Error {
+  /** @param {string} message @param {string} kind */
+  constructor(message, kind) {
+    super(message);
+    this.kind = kind;
+  }
+}
 
-/** One file on its way; fires `progress` with `{sent, size}` and `parts` with the upload as the API tells it. */
+/** What another attempt cannot mend; `kind` is `signed-out`, `forbidden`, `gone`, `too-large`, `refused`, `failed` or `unreadable`. */
+export class UploadError extends Trouble {}
+
+/**
+ * One file on its way. Fires `created` with the new upload, `parts` with the upload as the API tells it, `progress` with `{sent, size}`, and
+ * `trouble` with `{error, seconds}` before it waits to try again.
+ */
 export class Upload extends EventTarget {
   /**
    * @param {File} file
-   * @param {{atom: string, url?: string, headers?: () => HeadersInit, parallel?: number, storage?: Storage,
-   *   destinations?: string[], title?: string, description?: string, tags?: string[], privacy?: string}} options
+   * @param {{atom: string, url?: string, headers?: () => HeadersInit, parallel?: number,
+   *   storage?: Pick<Storage, "getItem" | "setItem" | "removeItem">, destinations?: string[], title?: string, description?: string, tags?: string[], privacy?: string}} options
    */
   constructor(file, { atom, url = "", headers = () => ({}), parallel = 4, storage = localStorage, ...fields }) {
     super();
@@ -81,11 +98,13 @@ export class Upload extends EventTarget {
   async #look(signal) {
     const known = this.id || this.storage.getItem(this.key);
     let upload = known ? await this.#call("GET", `/${known}`, { signal, absent: null }) : null;
-    const failed = upload?.destinations.find((destination) => destination.status === "failed");
-    if (failed && this.id) throw new UploadError(failed.error ?? "The upload has failed.");
+    // What one destination does not take, another may.
+    const failed = upload?.destinations.every((destination) => destination.status === "failed");
+    if (failed && this.id) throw new UploadError(upload.destinations[0].error ?? "The upload has failed.", "failed");
     if (!upload || failed) {
       upload = await this.#call("POST", "", { signal, body: { filename: this.file.name, size: this.file.size, ...this.fields } });
       this.storage.setItem(this.key, upload.id);
+      this.dispatchEvent(new CustomEvent("created", { detail: upload }));
     }
     this.id = upload.id;
     upload.parts.forEach((part, n) => { if (part.complete) this.sent.set(n, part.end - part.start); });
@@ -111,7 +130,7 @@ export class Upload extends EventTarget {
 
   async #send(part, signal) {
     // A URL for each attempt: the one before may have expired.
-    await patiently(signal, async () => {
+    await this.#patiently(signal, async () => {
       const { url } = await this.#call("GET", `/${this.id}/parts/${part.n}/url`, { signal });
       const told = (bytes) => { this.sent.set(part.n, bytes); this.#tell(); };
       try {
@@ -129,14 +148,32 @@ export class Upload extends EventTarget {
     if (body) headers.set("Content-Type", "application/json");
     const request = { method, headers, signal, body: body && JSON.stringify(body) };
     const call = async () => {
-      const answer = await fetch(this.base + path, request);
+      const answer = await fetch(this.base + path, request).catch((error) => {
+        throw signal?.aborted ? error : new Trouble("The server cannot be reached.", "network");
+      });
       if (answer.status === 404 && absent !== undefined) return absent;
       if (answer.ok) return answer.status === 204 ? undefined : answer.json();
       const { message } = await answer.json().catch(() => ({}));
-      throw new (answer.status < 500 ? UploadError : Error)(message ?? `The server answers ${answer.status}.`);
+      const Kind = answer.status < 500 ? UploadError : Trouble;
+      throw new Kind(message ?? `The server answers ${answer.status}.`, KINDS[answer.status] ?? (answer.status < 500 ? "refused" : "server"));
     };
     // A POST that is made again might make two uploads.
-    return method === "POST" ? call() : patiently(signal, call);
+    return method === "POST" ? call() : this.#patiently(signal, call);
+  }
+
+  /** Call until it works, with longer waits; give up at once on what is final. */
+  async #patiently(signal, call) {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await call();
+      } catch (error) {
+        if (signal?.aborted || error instanceof UploadError || attempt >= ATTEMPTS) throw error;
+        // Full jitter, so that many pages do not come back at the same moment.
+        const wait = Math.random() * Math.min(LONGEST_WAIT, 500 * 2 ** attempt);
+        this.dispatchEvent(new CustomEvent("trouble", { detail: { error, seconds: wait / 1000 } }));
+        await sleep(wait, signal);
+      }
+    }
   }
 
   #tell() {
@@ -146,33 +183,39 @@ export class Upload extends EventTarget {
 }
 
 /** PUT a blob; XMLHttpRequest, since fetch does not tell how much of a body has left. */
-function put(url, blob, told, signal) {
+async function put(url, blob, told, signal) {
+  try {
+    await putOnce(url, blob, told, signal);
+  } catch (error) {
+    // A browser calls it a failure of the network that a file has changed or is gone.
+    if (!signal.aborted && error.kind === "s3-network") await blob.slice(0, 1).arrayBuffer().catch(() => {
+      throw new UploadError("The file has changed, or can no longer be read.", "unreadable");
+    });
+    throw error;
+  }
+}
+
+function putOnce(url, blob, told, signal) {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
     const request = new XMLHttpRequest();
     const stop = () => request.abort();
+    let silence = 0;
+    // A connection that was lost without a word would be waited for without end.
+    const heard = () => { clearTimeout(silence); silence = setTimeout(stop, STALLED_AFTER); };
     signal.addEventListener("abort", stop, { once: true });
-    request.upload.onprogress = (event) => told(event.loaded);
-    request.onload = () => (request.status < 300 ? resolve(undefined) : reject(new Error(`S3 answers ${request.status}.`)));
-    request.onerror = () => reject(new Error("S3 cannot be reached, or its CORS rules do not allow this page."));
-    request.onabort = () => reject(signal.reason ?? new DOMException("Paused", "AbortError"));
-    request.onloadend = () => signal.removeEventListener("abort", stop);
+    request.upload.onprogress = (event) => { heard(); told(event.loaded); };
+    request.onload = () => {
+      if (request.status < 300) resolve(undefined);
+      else reject(new Trouble(`S3 answers ${request.status}.`, request.status === 403 ? "s3-refused" : "s3"));
+    };
+    request.onerror = () => reject(new Trouble("S3 cannot be reached, or its CORS rules do not allow this page.", "s3-network"));
+    request.onabort = () => reject(signal.reason ?? new Trouble("S3 has stopped taking the part.", "s3-network"));
+    request.onloadend = () => { clearTimeout(silence); signal.removeEventListener("abort", stop); };
     request.open("PUT", url);
+    heard();
     request.send(blob);
   });
-}
-
-/** Call until it works, with longer waits; give up at once on what is final. */
-async function patiently(signal, call) {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await call();
-    } catch (error) {
-      if (signal?.aborted || error instanceof UploadError || attempt >= ATTEMPTS) throw error;
-      // Full jitter, so that many pages do not come back at the same moment.
-      await sleep(Math.random() * Math.min(LONGEST_WAIT, 500 * 2 ** attempt), signal);
-    }
-  }
 }
 
 function sleep(milliseconds, signal) {

@@ -27,6 +27,7 @@ from tests.servers import free_port
 __all__ = ["Site", "serve"]
 
 STATIC = Path(include.media_pages.__file__).parent / "static"
+UPLOADER = STATIC.parents[1] / "uploads" / "browser" / "uploader.js"
 Answer = Callable[[Request], Any]
 
 
@@ -86,7 +87,7 @@ class _Login:
         return f"/auth/login?next={back}"
 
 
-def _app(site: Site) -> FastAPI:
+def _app(site: Site, places: tuple[str, ...]) -> FastAPI:
     media = FastAPI(docs_url=None, openapi_url=None)
 
     @media.middleware("http")
@@ -130,10 +131,11 @@ def _app(site: Site) -> FastAPI:
 
     for path, name in {"/": "jobs", "/jobs/{dag_id}/{run_id}": "job", "/upload": "upload", "/new": "new"}.items():
         media.add_api_route(path, lambda name=name: FileResponse(STATIC / f"{name}.html"), methods=["GET"])
+    media.add_api_route("/static/js/upload/uploader.js", lambda: FileResponse(UPLOADER), methods=["GET"])
     media.mount("/static", StaticFiles(directory=STATIC))
 
     app = FastAPI()
-    app.mount("/media", DoorMiddleware(media, _Login(site), content_security_policy(site.url)))
+    app.mount("/media", DoorMiddleware(media, _Login(site), content_security_policy(site.url, *places)))
     app.add_api_route("/media", lambda: RedirectResponse("/media/"), methods=["GET"])
     # Airflow: any of its pages has its router; a view shows the page that `show` names.
     for path in ("/plugin/{rest:path}", "/dags/{rest:path}", "/auth/login"):
@@ -174,12 +176,12 @@ def _is_wanted(job: Job, wanted: Any) -> bool:
 
 
 @contextmanager
-def serve() -> Iterator[Site]:
-    """Serve a site on a free port of loopback."""
+def serve(*places: str) -> Iterator[Site]:
+    """Serve a site on a free port of loopback; its pages may speak to the servers ``places``, too."""
     port = free_port()
     site = Site(f"http://127.0.0.1:{port}")
     server = uvicorn.Server(
-        uvicorn.Config(_app(site), host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=1)
+        uvicorn.Config(_app(site, places), host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=1)
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

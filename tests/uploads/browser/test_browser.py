@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, Page, expect
 
 from include.media_store.objects import S3ObjectStore
+from tests.media_pages.browser.harness import open_browser
 from tests.uploads.api import FakeApi
-from tests.uploads.browser.chromium import Page, chromium, open_page
-
-pytestmark = pytest.mark.skipif(chromium() is None, reason="chromium is not installed")
 
 PART = 2**20
 CONTENT = random.Random(12).randbytes(6 * PART + 99)
@@ -33,9 +33,15 @@ def server(store: S3ObjectStore, s3_connection: Any, bucket: str) -> Iterator[Fa
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with open_page(tmp_path_factory.mktemp("chromium")) as page:
-        yield page
+def browser() -> Iterator[Browser]:
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with browser.new_context() as context:
+        yield context.new_page()
 
 
 @pytest.fixture
@@ -45,11 +51,22 @@ def film(tmp_path: Path) -> Path:
     return path
 
 
-STATE = "document.querySelector('#state').value"
+def choose(page: Page, film: Path) -> None:
+    page.locator("#file").set_input_files(film)
+
+
+def until_sent(page: Page, size: int) -> None:
+    page.wait_for_function("(size) => Math.max(...window.progress, 0) >= size", arg=size)
+
+
+def uploading(page: Page) -> str:
+    """Return the id of the upload that the page has made."""
+    return page.wait_for_function("window.upload?.id").json_value()
 
 
 def done(page: Page) -> str:
-    state = page.until(f"/^(done|failed)/.test({STATE}) && {STATE}")
+    expect(page.locator("#state")).to_have_text(re.compile("^(done|failed)"), timeout=60_000)
+    state = page.locator("#state").text_content() or ""
     assert state.startswith("done"), state
     return state.removeprefix("done ")
 
@@ -61,14 +78,14 @@ def arrived(server: FakeApi, upload_id: str) -> bytes:
 
 def test_a_page_that_is_reloaded_in_the_middle_resumes(server: FakeApi, page: Page, film: Path) -> None:
     server.hold_from = 3
-    page.visit(server.url)
-    page.choose("#file", film)
-    page.until(f"Math.max(...window.progress, 0) >= {3 * PART}")
-    assert page.evaluate(STATE) == "sending"
-    page.visit(f"{server.url}/?again")
+    page.goto(server.url)
+    choose(page, film)
+    until_sent(page, 3 * PART)
+    expect(page.locator("#state")).to_have_text("sending")
+    page.goto(f"{server.url}/?again")
     server.gate.set()
     server.calls.clear()
-    page.choose("#file", film)
+    choose(page, film)
     upload_id = done(page)
     assert arrived(server, upload_id) == CONTENT
     assert len(server.uploads.list("browser")) == 1
@@ -79,11 +96,11 @@ def test_a_page_that_is_reloaded_in_the_middle_resumes(server: FakeApi, page: Pa
 
 def test_a_paused_upload_goes_on(server: FakeApi, page: Page, film: Path) -> None:
     server.hold_from = 2
-    page.visit(server.url)
-    page.choose("#file", film)
-    page.until(f"Math.max(...window.progress, 0) >= {2 * PART}")
+    page.goto(server.url)
+    choose(page, film)
+    until_sent(page, 2 * PART)
     page.evaluate("window.upload.pause()")
-    page.until(f"{STATE} === 'paused'")
+    expect(page.locator("#state")).to_have_text("paused")
     server.gate.set()
     page.evaluate("void window.begin()")
     assert arrived(server, done(page)) == CONTENT
@@ -91,29 +108,32 @@ def test_a_paused_upload_goes_on(server: FakeApi, page: Page, film: Path) -> Non
 
 def test_an_upload_that_is_aborted_is_forgotten(server: FakeApi, page: Page, film: Path) -> None:
     server.hold_from = 0
-    page.visit(server.url)
-    page.choose("#file", film)
-    upload_id = page.until("window.upload?.id")
+    page.goto(server.url)
+    choose(page, film)
+    upload_id = uploading(page)
     page.evaluate("window.upload.abort()")
-    page.until(f"{STATE} === 'paused'")
+    expect(page.locator("#state")).to_have_text("paused")
     assert server.uploads.read("browser", upload_id).outcome.state == "aborted"
     assert page.evaluate("localStorage.length") == 0
 
 
-def test_expired_urls_and_a_server_that_fails_are_overcome(server: FakeApi, page: Page, film: Path) -> None:
+def test_expired_urls_and_a_server_that_fails_are_told_and_overcome(server: FakeApi, page: Page, film: Path) -> None:
+    server.hold_from = 0
     server.expired = 2
-    page.visit(server.url)
-    page.choose("#file", film)
-    page.until("window.upload?.id")
+    page.goto(server.url)
+    choose(page, film)
+    uploading(page)
     server.failures = 2
+    server.gate.set()
     assert arrived(server, done(page)) == CONTENT
+    assert set(page.evaluate("window.troubles")) == {"s3-refused", "server"}
 
 
 def test_a_part_that_was_sent_wrong_is_sent_again(server: FakeApi, page: Page, film: Path) -> None:
     server.hold_from = 0
-    page.visit(server.url)
-    page.choose("#file", film)
-    upload_id = page.until("window.upload?.id")
+    page.goto(server.url)
+    choose(page, film)
+    upload_id = uploading(page)
     part = server.uploads.read("browser", upload_id).part(4)
     server.store.put_bytes(server.bucket, part.key, b"short")
     server.gate.set()
@@ -122,6 +142,6 @@ def test_a_part_that_was_sent_wrong_is_sent_again(server: FakeApi, page: Page, f
 
 def test_what_the_api_refuses_is_told(server: FakeApi, page: Page, film: Path) -> None:
     server.refuse = "title must have 1 to 100 characters."
-    page.visit(server.url)
-    page.choose("#file", film)
-    assert page.until(f"{STATE}.startsWith('failed') && {STATE}") == f"failed: {server.refuse}"
+    page.goto(server.url)
+    choose(page, film)
+    expect(page.locator("#state")).to_have_text(f"failed: {server.refuse}")

@@ -90,7 +90,7 @@ function howFar(transfer) {
   const words = [percent((100 * transfer.bytes) / record.size), t("upload.of", { sent: bytes(transfer.bytes), size: bytes(record.size) })];
   const rate = state === "sending" ? transfer.speed.rate() : null;
   if (rate !== null) words.push(t("upload.rate", { rate: bytes(rate) }));
-  if (transfer.left !== null) words.push(t("upload.left", { time: duration(transfer.left) }));
+  if (transfer.left !== null) words.push(t("upload.left", { time: duration(Math.ceil(transfer.left)) }));
   return words.join(" · ");
 }
 

@@ -32,6 +32,8 @@ export class Transfer extends EventTarget {
     /** @type {{error: any, seconds: number} | null} what is being tried again */
     this.trouble = null;
     this.restarted = false;
+    /** @type {"name" | "size" | "content" | null} why the file that was chosen again was not taken */
+    this.refused = null;
     /** Whether the browser can open the file again by itself. */
     this.reopens = false;
     this.moved = 0;
@@ -70,9 +72,16 @@ export class Transfer extends EventTarget {
     const differs = await difference(file, this.record);
     if (!differs) {
       this.file = file;
+      this.refused = null;
       if (this.state === "absent") this.#to("queued");
     }
     return differs;
+  }
+
+  /** Read another object of the same file from now on: the old one may be of an older state of it. */
+  renew() {
+    this.uploader = null;
+    this.error = null;
   }
 
   /** Send until all has arrived, it is paused, or it cannot go on. */
@@ -147,6 +156,12 @@ export class Transfer extends EventTarget {
     this.#to("paused");
     this.uploader?.pause();
     this.speed.reset();
+  }
+
+  /** Say that the file that was chosen is another one. @param {"name" | "size" | "content"} why */
+  refuse(why) {
+    this.refused = why;
+    this.#changed();
   }
 
   /** Wait for its turn (again). */
