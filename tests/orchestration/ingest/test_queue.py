@@ -1,4 +1,4 @@
-"""The dispatcher of the queue: what is deleted when, and what becomes of messages that it cannot deal with. The queue is moto's."""
+"""The dispatcher of the queue, which is moto's: what is deleted when, and what becomes of messages that it cannot deal with."""
 
 from __future__ import annotations
 
