@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from include.worker.callback import Callback
 from include.worker.requests import Document
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "IngestNote",
     "claim_id_for",
     "refusal_run_id",
+    "version_of",
 ]
 
 # In the conf of every run that ingest starts; callbacks that a sidecar names are signed with this client's secret.
@@ -34,6 +36,11 @@ Fate = Literal["started", "joined", "known", "refused", "ignored", "gone", "unse
 def claim_id_for(bucket: str, key: str, etag: str) -> str:
     """Return the id of one version of one object: 32 hex digits."""
     return hashlib.sha256(f"{bucket}\0{key}\0{etag}".encode()).hexdigest()[:32]
+
+
+def version_of(claim_id: str) -> str:
+    """Return the default of contract 1's ``time``, and what it is to other outputs."""
+    return claim_id[:12]
 
 
 def refusal_run_id(claim_id: str) -> str:
@@ -87,12 +94,18 @@ class Claim(Document):
     settled_at: datetime | None = None
     dag_id: str
     run_id: str
-    conf: dict[str, Any] = Field(description="of the run; of a refused object's: what it is")
+    conf: dict[str, Any] = Field(description="of the run")
     note: str = Field("", description="of the run")
-    job_id: str | None = Field(None, description="of a refused object: none")
+    job_id: str | None = Field(None, description="none where the run only tells why the object is refused")
+    callback: Callback | None = Field(None, description="what the sidecar named")
     sidecar: str | None = Field(None, description="key of the sidecar that was read")
     sidecar_etag: str | None = Field(None, description="its version: another one lets a refused object be tried again")
     error: dict[str, Any] | None = Field(None, description="MediaError.to_document()")
+
+    @property
+    def version(self) -> str:
+        """What tells the outputs of this version of the object from those of others."""
+        return version_of(self.id)
 
 
 class IngestNote(Document):

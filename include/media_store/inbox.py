@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
-from include.errors import NotFound, StorageError
+from include.errors import LimitExceeded, NotFound
 from include.media_store.client import s3_client
 from include.media_store.errors import error_code, translated
 from include.media_store.models import ObjectRef, object_uri
@@ -32,6 +33,7 @@ class Listed:
 
     ref: ObjectRef
     modified_at: datetime
+    age: float  # seconds since then, by the server's clock
 
 
 @dataclass(frozen=True)
@@ -55,36 +57,49 @@ class S3Inbox:
         """Yield every object whose key starts with ``prefix``, in the order of the keys' UTF-8 bytes."""
         with translated("list", object_uri(bucket, prefix)):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                now = _server_time(page)
                 for item in page.get("Contents", ()):
                     ref = ObjectRef(bucket=bucket, key=item["Key"], etag=item["ETag"].strip('"'), size=item["Size"])
-                    yield Listed(ref, item["LastModified"])
+                    # Some servers list fractions of a second, which the object itself does not show.
+                    modified_at = item["LastModified"].replace(microsecond=0)
+                    yield Listed(ref, modified_at, (now - modified_at).total_seconds())
 
-    def look(self, bucket: str, key: str) -> Looked | None:
-        """Return the object as it is now, or ``None`` where there is none."""
+    def head(self, bucket: str, key: str) -> Looked | None:
+        """Return the object as it is now, without its tags; ``None`` where there is none."""
         try:
             with translated("read", object_uri(bucket, key)):
                 head = self._client.head_object(Bucket=bucket, Key=key)
-                tags = self._tags(bucket, key)
         except NotFound:
             return None
         ref = ObjectRef(bucket=bucket, key=key, etag=head["ETag"].strip('"'), size=head["ContentLength"])
         metadata = {name.lower(): value for name, value in head.get("Metadata", {}).items()}
-        return Looked(ref, head["LastModified"], metadata, tags)
+        return Looked(ref, head["LastModified"], (_server_time(head) - head["LastModified"]).total_seconds(), metadata)
+
+    def look(self, bucket: str, key: str) -> Looked | None:
+        """Return the object as it is now, or ``None`` where there is none."""
+        looked = self.head(bucket, key)
+        if looked is None:
+            return None
+        try:
+            with translated("read", object_uri(bucket, key)):
+                return replace(looked, tags=self._tags(bucket, key))
+        except NotFound:
+            return None
 
     def tag(self, ref: ObjectRef, tags: Mapping[str, str]) -> bool:
         """Add tags to the object's own; ``False`` where this version is not there any more."""
         with translated("tag", ref.uri):
             if not self._is_current(ref):
                 return False
-            both = self._tags(ref.bucket, ref.key) | tags
+            both = self._tags(ref.bucket, ref.key) | dict(tags)
             if len(both) > _MOST_TAGS:
-                raise StorageError(f"{ref.uri} has too many tags: S3 allows {_MOST_TAGS}, with {', '.join(tags)} among them.")
+                raise LimitExceeded(f"{ref.uri} has too many tags for {', '.join(tags)} among them: S3 allows {_MOST_TAGS}.")
             tag_set: Any = [{"Key": name, "Value": value} for name, value in both.items()]
             self._client.put_object_tagging(Bucket=ref.bucket, Key=ref.key, Tagging={"TagSet": tag_set})
         return True
 
     def move(self, ref: ObjectRef, key: str) -> bool:
-        """Move the object to ``key`` of its bucket, with its metadata and tags; ``False`` where this version is not there any more.
+        """Move the object to ``key`` of its bucket, with metadata and tags; ``False`` where this version is not there any more.
 
         It is copied inside S3 and then deleted: where that is interrupted there are two, and the next call goes on.
         """
@@ -126,3 +141,9 @@ class S3Inbox:
     def _tags(self, bucket: str, key: str) -> dict[str, str]:
         answer = self._client.get_object_tagging(Bucket=bucket, Key=key)
         return {tag["Key"]: tag["Value"] for tag in answer.get("TagSet", ())}
+
+
+def _server_time(answer: Any) -> datetime:
+    # This machine's clock need not agree with the one that the times of objects are of.
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return parsedate_to_datetime(date) if date else datetime.now(timezone.utc)

@@ -117,6 +117,11 @@ class Job:
         return f"{self.prefix}cancelled.json"
 
     @property
+    def ingest_key(self) -> str:
+        """Key of the note which dropped object the job was started for."""
+        return f"{self.prefix}ingest.json"
+
+    @property
     def callbacks_prefix(self) -> str:
         """Prefix of who wants to be told what becomes of the job."""
         return f"{self.prefix}callbacks/"

@@ -1,0 +1,138 @@
+"""What becomes of a dropped object when its run has ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from include.errors import MediaError, NotFound
+from include.ingest.candidates import error_key, is_candidate, what_to_do
+from include.ingest.claims import Claims
+from include.ingest.models import Claim, ErrorDocument, IngestNote
+from include.ingest.parameters import RUN_TAG, STATE_TAG
+from include.media_store.models import ObjectRef
+from include.worker.requests import split_key
+
+if TYPE_CHECKING:
+    from include.ingest.place import Ingest
+    from include.worker.job import Job
+
+__all__ = ["note_of", "settle", "settle_job", "write_note"]
+
+logger = logging.getLogger(__name__)
+
+_MOST_KEY_BYTES = 1024
+
+
+def note_of(job: Job) -> IngestNote | None:
+    """Return which dropped object the job was started for; ``None`` for none."""
+    try:
+        return IngestNote.model_validate_json(job.store.get_bytes(job.bucket, job.ingest_key))
+    except NotFound:
+        return None
+    except ValidationError as error:
+        logger.warning("%s is damaged: %s", job.ingest_key, error)
+        return None
+
+
+def write_note(job: Job, claim: Claim) -> None:
+    """Write down which dropped object the job is started for."""
+    note = IngestNote(bucket=claim.bucket, key=claim.key, etag=claim.etag, claim_id=claim.id)
+    job.store.put_bytes(job.bucket, job.ingest_key, note.model_dump_json(indent=1).encode())
+
+
+def settle_job(ingest: Ingest, job: Job, error: Mapping[str, Any] | None) -> None:
+    """Settle the object that the job was started for, if one was; ``error`` is that of a job that has failed."""
+    note = note_of(job)
+    claim = note and Claims(ingest).find(note.claim_id)
+    if claim and claim.job_id == job.job_id:
+        settle(ingest, claim, error)
+
+
+def settle(ingest: Ingest, claim: Claim, error: Mapping[str, Any] | None) -> None:
+    """Put the object away, or leave a word beside it that says why not, and close its claim; may be repeated."""
+    if error is None:
+        _put_away(ingest, claim)
+        if not _is_replaced(ingest, claim):
+            ingest.store.delete(claim.bucket, error_key(claim.key))
+        Claims(ingest).settle(claim, "done")
+        return
+    document = {name: error.get(name) for name in ("code", "message", "retryable")}
+    if _is_current(ingest, claim):
+        _tell(ingest, claim, document)
+        if ingest.settings.ingest_finished == "tag":
+            _tag(ingest, claim, "failed")
+    Claims(ingest).settle(claim, "failed" if claim.job_id else "refused", document)
+
+
+def _tell(ingest: Ingest, claim: Claim, error: Mapping[str, Any]) -> None:
+    document = ErrorDocument(
+        key=claim.key,
+        etag=claim.etag,
+        code=str(error["code"]),
+        message=str(error["message"]),
+        what_to_do=what_to_do(retryable=bool(error["retryable"])),
+        dag_id=claim.dag_id,
+        run_id=claim.run_id,
+        at=datetime.now(timezone.utc).replace(microsecond=0),
+    )
+    ingest.store.put_bytes(claim.bucket, error_key(claim.key), document.model_dump_json(indent=1).encode())
+
+
+def _put_away(ingest: Ingest, claim: Claim) -> None:
+    finished = ingest.settings.ingest_finished
+    try:
+        if finished == "tag":
+            _tag(ingest, claim, "done")
+        elif finished == "move":
+            folder, stem, _ = split_key(claim.key)
+            target = f"{ingest.settings.ingest_finished_folder}{folder}{stem}_{claim.version}/"
+            if len(f"{target}{claim.key[len(folder) :]}.json".encode()) > _MOST_KEY_BYTES:
+                target = f"{ingest.settings.ingest_finished_folder}{claim.version}/"
+            ingest.inbox.move(_ref(claim), f"{target}{claim.key[len(folder) :]}")
+            _move_sidecar(ingest, claim, target)
+    except MediaError as error:
+        if error.retryable:
+            raise
+        # It is done all the same, and another try would end as this one.
+        logger.error("%s is done, but stays as it is: %s", claim.key, error)  # noqa: TRY400
+
+
+def _move_sidecar(ingest: Ingest, claim: Claim, target: str) -> None:
+    if claim.sidecar is None:
+        return
+    ref = ingest.store.head(claim.bucket, claim.sidecar)
+    # Another version is for what comes next, and one that has no extension of the object's may be for others, too.
+    if ref is None or ref.etag != claim.sidecar_etag or _is_shared(ingest, claim):
+        return
+    ingest.inbox.move(ref, f"{target}{claim.sidecar.rpartition('/')[2]}")
+
+
+def _is_shared(ingest: Ingest, claim: Claim) -> bool:
+    if claim.sidecar == f"{claim.key}.json":
+        return False
+    folder, stem, _ = split_key(claim.key)
+    names = (ref.key for ref in ingest.store.list(claim.bucket, f"{folder}{stem}."))
+    return any(split_key(key)[:2] == (folder, stem) and is_candidate(ingest.settings, claim.bucket, key) for key in names)
+
+
+def _tag(ingest: Ingest, claim: Claim, state: str) -> None:
+    ingest.inbox.tag(_ref(claim), {STATE_TAG: state, RUN_TAG: claim.run_id})
+
+
+def _is_current(ingest: Ingest, claim: Claim) -> bool:
+    now = ingest.store.head(claim.bucket, claim.key)
+    return now is not None and now.etag == claim.etag
+
+
+def _is_replaced(ingest: Ingest, claim: Claim) -> bool:
+    now = ingest.store.head(claim.bucket, claim.key)
+    return now is not None and now.etag != claim.etag
+
+
+def _ref(claim: Claim) -> ObjectRef:
+    return ObjectRef(bucket=claim.bucket, key=claim.key, etag=claim.etag, size=claim.size)
