@@ -1,12 +1,10 @@
 // @ts-check
 /** The top of the page: what the job is, how far it is, and what can be done to it. */
 
-import { post } from "../api.js";
-import { confirm } from "../dialog.js";
+import { act } from "../actions.js";
 import { attribute, h, write } from "../dom.js";
 import { duration, number, percent, t, time } from "../i18n.js";
 import { icon } from "../icons.js";
-import { reason, toast } from "../shell.js";
 import { airflowLink, badge, isNumber, label, setAirflow, setBadge, setFacts, span } from "./parts.js";
 
 /** @typedef {import("./parts.js").Job} Job */
@@ -14,10 +12,10 @@ import { airflowLink, badge, isNumber, label, setAirflow, setBadge, setFacts, sp
 const ICONS = { transcode: "film", super_resolution: "sparkle", task: "fan", upload: "upload", folder: "folder", ingest: "inbox" };
 
 /**
- * @param {{path: string, refresh: () => Promise<void>}} options `path` of the job's data
+ * @param {{refresh: () => Promise<void>}} options `refresh` asks how the job goes
  * @returns {import("./parts.js").Section}
  */
-export function headSection({ path, refresh }) {
+export function headSection({ refresh }) {
   const folder = h("span", { class: "job-folder" });
   const name = h("span", { class: "job-name" });
   const title = h("h1", { tabindex: "-1", class: "break" }, folder, name);
@@ -43,24 +41,21 @@ export function headSection({ path, refresh }) {
 
   /** @param {"stop" | "retry"} what @param {string} drawing */
   function action(what, drawing) {
-    return h("button", { type: "button", class: what === "stop" ? "button" : "button primary", id: what, hidden: true, on: { click: () => act(what) } }, icon(drawing), label("span", `common.${what}`));
+    return h("button", { type: "button", class: what === "stop" ? "button" : "button primary", id: what, hidden: true, on: { click: () => press(what) } }, icon(drawing), label("span", `common.${what}`));
   }
 
   /** @param {"stop" | "retry"} what */
-  async function act(what) {
+  async function press(what) {
     const button = what === "stop" ? stop : retry;
     if (!job || button.getAttribute("aria-busy")) return;
-    const text = t(`job.${what}.text`, { title: job.title });
-    if (!(await confirm({ title: t(`job.${what}.title`), text, action: t(`common.${what}`), danger: what === "stop" }))) return;
     button.setAttribute("aria-busy", "true");
     try {
-      await post(`${path}/${what}`);
-      toast(t(`job.${what}.done`));
-    } catch (error) {
-      toast(t("job.notDone", { reason: reason(error) }), "failed");
+      // The answer only says that it was taken: what becomes of it is asked for, also where somebody else was faster.
+      await act(/** @type {any} */ (job), what);
+      await refresh();
+    } finally {
+      button.removeAttribute("aria-busy");
     }
-    button.removeAttribute("aria-busy");
-    await refresh();
   }
 
   /** Hide a button; where it had the focus, the heading gets it. @param {HTMLElement} button @param {boolean} shown */

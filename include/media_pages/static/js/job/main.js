@@ -7,6 +7,8 @@ import { onLocale, t, use } from "../i18n.js";
 import { icon } from "../icons.js";
 import messages from "../messages/job.js";
 import advice from "../messages/job-advice.js";
+import media from "../messages/job-media.js";
+import units from "../messages/job-units.js";
 import { poll } from "../poll.js";
 import { announce, reason, shell, showStale } from "../shell.js";
 import { compareSection } from "./compare.js";
@@ -28,8 +30,7 @@ import { unitsSection } from "./units.js";
 /** Seconds between two questions: while something moves, and afterwards (another attempt may be started elsewhere). */
 const SECONDS = { queued: 3, running: 2, done: 30, failed: 15, cancelled: 15 };
 
-use(messages);
-use(advice);
+for (const words of [messages, units, media, advice]) use(words);
 shell("job");
 
 const [dag = "", run = ""] = location.pathname.slice(mount.pathname.length).split("/").slice(1).map(decodeURIComponent);
@@ -52,7 +53,7 @@ function showLoading() {
 }
 
 function build() {
-  const head = headSection({ path, refresh: () => polling.now() });
+  const head = headSection({ refresh: () => polling.now() });
   const player = playerSection();
   const column = [unitsSection(), flowSection(), player, compareSection(), thumbnailsSection(player), ladderSection(), relatedSection()];
   const side = [liveSection(), partsSection(), destinationsSection(), sourceSection(), filesSection()];
