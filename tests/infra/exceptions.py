@@ -9,6 +9,7 @@ WILDCARDS = {
         "every object of our own bucket: keys are the users' choice"
     ),
     ("roles.yaml: AirflowRole/objects/Objects", "${UploadBucket}/*"): "every object of our own bucket",
+    ("roles.yaml: AirflowRole/objects/Tags", "${MediaBucket}/*"): "every object of our own bucket",
     ("roles.yaml: JobRole/objects/Objects", "${MediaBucket}/*"): ("every object of our own bucket: keys are the users' choice"),
     ("roles.yaml: AirflowRole/jobs/Submit", "job-queue/SuperResolution*"): ("our queues, those for other machines included"),
     ("roles.yaml: AirflowRole/jobs/Submit", "job-queue/Transcode*"): "our queues",

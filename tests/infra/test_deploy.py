@@ -15,6 +15,7 @@ from moto.cloudformation.parsing import get_model_map
 from moto.server import ThreadedMotoServer
 
 from include.media_store.objects import S3ObjectStore
+from include.media_store.queues import Queue
 from include.settings import Settings
 from include.worker.execute import execute
 from include.worker.job import Job, split_unit
@@ -63,6 +64,17 @@ def test_a_job_runs_through_what_the_outputs_name(aws: Any) -> None:
         assert described["jobQueue"].endswith(f"/{settings[queue]}")
         (found,) = batch.describe_job_definitions(jobDefinitionName=settings[definition])["jobDefinitions"]
         assert found["containerProperties"]["image"] == f"123456789012.dkr.ecr.{REGION}.amazonaws.com/reelflow/{image}:1.0"
+
+
+def test_the_queue_of_dropped_objects_is_where_the_settings_say_and_has_dead_letters(aws: Any) -> None:
+    outputs = deploy(aws, ImageTag="1.0")
+    settings = dict(line.split("=", 1) for line in outputs["Environment"].splitlines())
+    assert settings["MEDIA_INGEST_QUEUE_URL"] == outputs["IngestQueueUrl"]
+    queue = Queue(outputs["IngestQueueUrl"], client=aws("sqs"))
+    dead = queue.dead_letters()
+    assert dead.most_receives == 5
+    dead.queue.send("text")
+    assert Queue(outputs["IngestDeadLettersUrl"], client=aws("sqs")).waiting() == 1
 
 
 def test_environments_and_definition_are_those_of_the_contract(aws: Any) -> None:

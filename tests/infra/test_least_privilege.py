@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,30 @@ def test_the_worker_may_do_what_its_object_store_calls_and_nothing_else() -> Non
     wanted = set.union(*(S3_ACTIONS[name] for name in called))
     allowed = {action for found in ALLOWING if found.place.startswith("roles.yaml: JobRole/objects") for action in found.actions}
     assert allowed == wanted
+
+
+def test_airflow_may_do_with_dropped_objects_and_their_queue_what_ingest_calls() -> None:
+    inbox = (ROOT / "include/media_store/inbox.py").read_text()
+    tags = {"s3:GetObjectTagging": "get_object_tagging", "s3:PutObjectTagging": "put_object_tagging"}
+    assert allowed_in("AirflowRole/objects/Tags") == {action for action, call in tags.items() if f".{call}(" in inbox}
+    queues = (ROOT / "include/media_store/queues.py").read_text()
+    calls = {
+        "sqs:ReceiveMessage": "receive_message",
+        "sqs:DeleteMessage": "delete_message",
+        "sqs:SendMessage": "send_message",
+        "sqs:GetQueueAttributes": "get_queue_attributes",
+        "sqs:GetQueueUrl": "get_queue_url",
+    }
+    called = {action for action, call in calls.items() if f".{call}(" in queues}
+    assert set(re.findall(r"self\._client\.(\w+)\(", queues)) == {calls[action] for action in called}
+    assert allowed_in("AirflowRole/events/ReadQueues") == called - {"sqs:SendMessage"}
+    (writing,) = (found for found in ALLOWING if found.place == "roles.yaml: AirflowRole/events/WriteQueues")
+    # Not to the queue of uploads: nothing of ours writes there.
+    assert writing.body["Resource"] == [{"Ref": "IngestQueueArn"}, {"Ref": "IngestDeadLettersArn"}]
+
+
+def allowed_in(place: str) -> set[str]:
+    return {action for found in ALLOWING if found.place == f"roles.yaml: {place}" for action in found.actions}
 
 
 def test_the_agent_of_a_machine_may_do_what_aws_says_it_must() -> None:

@@ -86,6 +86,15 @@ def test_a_queue_is_encrypted_and_gives_up_at_last(queue: Resource) -> None:
         assert denies_plain_text(list(resources("AWS::SQS::QueuePolicy")), queue.name, "Queues")
 
 
+def test_a_backlog_may_wait_longer_than_dead_letters_need_and_the_folders_of_the_settings_are_told_of() -> None:
+    queues = {queue.name: queue.properties for queue in QUEUES}
+    settings = Settings(_env_file=None)
+    assert queues["IngestQueue"]["DelaySeconds"] == settings.ingest_settle_seconds
+    assert queues["IngestQueue"]["MessageRetentionPeriod"] < queues["IngestDeadLetters"]["MessageRetentionPeriod"]
+    told = load("reelflow.yaml")["Parameters"]["IngestPrefix"]["Default"]
+    assert all(prefix.startswith(told) for prefix in settings.ingest_prefixes)
+
+
 @pytest.mark.parametrize("table", TABLES, ids=str)
 def test_a_table_is_paid_by_request_and_can_be_had_back(table: Resource) -> None:
     assert table.properties["BillingMode"] == "PAY_PER_REQUEST"
