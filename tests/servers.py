@@ -46,7 +46,8 @@ def moto() -> Iterator[str]:
     """Run moto in a process of its own: in this one, every ``mock_aws`` of another test would empty it."""
     port = free_port()
     # As in the embedded stack, with the locks that moto lacks.
-    serve = "from include.embedded import moto; from moto.server import main; moto.lock_etags(); moto.lock_tables(); main()"
+    locks = "moto.lock_etags(); moto.lock_objects(); moto.lock_tables()"
+    serve = f"from include.embedded import moto; from moto.server import main; {locks}; main()"
     child = subprocess.Popen(
         [sys.executable, "-c", serve, "-H", "127.0.0.1", "-p", str(port)], cwd=Path(__file__).parents[1],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""Starts the moto server with its buckets and tables, and with queues for AWS Batch where units go there.
+"""Starts the moto server with its buckets and tables, and with queues for ingest and for AWS Batch where those are used.
 
 It keeps objects until it ends: a restart begins with empty buckets.
 """
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from include.settings import get_settings
 
-__all__ = ["lock_etags", "lock_tables", "main"]
+__all__ = ["lock_etags", "lock_objects", "lock_tables", "main"]
 
 SWEEP_SECONDS = 600
 
@@ -34,6 +34,7 @@ def main() -> None:
     from moto.server import main as serve  # noqa: PLC0415  takes a second, in which the thread above waits
 
     lock_etags()
+    lock_objects()
     lock_tables()
     serve(["-H", str(address.hostname), "-p", str(address.port)])
 
@@ -53,6 +54,26 @@ def lock_etags() -> None:
             return str(compute(key))
 
     FakeKey.etag = property(etag)
+
+
+def lock_objects() -> None:
+    """Have objects be written on a condition by one thread at a time.
+
+    moto looks whether the condition holds and writes without a lock between the two: two writers that want the object not to be
+    there yet are both told that it was not.
+    """
+    from moto.s3.responses import S3Response  # noqa: PLC0415
+
+    lock, put = threading.Lock(), S3Response.put_object
+
+    @functools.wraps(put)
+    def put_object(response: Any) -> Any:
+        if response.headers.get("If-None-Match") or response.headers.get("If-Match"):
+            with lock:
+                return put(response)
+        return put(response)
+
+    S3Response.put_object = put_object
 
 
 def lock_tables() -> None:
@@ -85,6 +106,10 @@ def _make(url: str, buckets: list[str], batch: bool) -> None:
 
     make_tables(get_settings())
     make_uploads_table(get_settings())
+    if get_settings().ingest_queue_url:
+        from include.embedded.queues import make_ingest_queue  # noqa: PLC0415
+
+        make_ingest_queue(get_settings())
     if batch:
         from include.embedded.batch import image_name, job_environment, make_resources  # noqa: PLC0415
 
