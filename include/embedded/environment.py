@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from include.embedded.processes import MARKER
+from include.embedded.queues import ACCOUNT, queue_name
 from include.embedded.stack import HOST, ROOT, Stack
 from include.settings import Settings
 
@@ -48,6 +49,8 @@ def environment(stack: Stack, settings: Settings) -> dict[str, str]:
         "AWS_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
         "MOTO_PORT": str(stack.moto_port),
+        # Wherever it was said to be, the stack's own moto has it: a name is enough.
+        **({"MEDIA_INGEST_QUEUE_URL": _queue_url(stack, settings)} if settings.ingest_queue_url else {}),
         # Jobs of Batch are containers that reach the loopback servers of this machine.
         **({"MOTO_DOCKER_NETWORK_MODE": "host"} if settings.batch_units else {}),
         "MEDIA_API_KEYS": stack.api_keys,
@@ -56,6 +59,10 @@ def environment(stack: Stack, settings: Settings) -> dict[str, str]:
         "AIRFLOW_CONFIG": str(stack.airflow_home / "airflow.cfg"),
         **{f"AIRFLOW__{name.upper()}": value for name, value in _airflow(stack, settings).items()},
     }
+
+
+def _queue_url(stack: Stack, settings: Settings) -> str:
+    return f"{stack.aws_url}/{ACCOUNT}/{queue_name(settings.ingest_queue_url)}"
 
 
 def _airflow(stack: Stack, settings: Settings) -> dict[str, str]:
