@@ -50,7 +50,8 @@ export function attribute(element, name, value) {
 const kept = new WeakMap();
 
 /**
- * Make a parent's children those of `items`, keeping the element of each key: what has the focus keeps it, nothing is made twice.
+ * Make a parent's children those of `items`, keeping the element of each key (its `data-key`): what has the focus
+ * keeps it, nothing is made twice.
  * @template T
  * @param {Element} parent has no other children
  * @param {readonly T[]} items
@@ -65,6 +66,7 @@ export function keyed(parent, items, key, make, update = () => {}) {
     const name = key(item);
     if (after.has(name)) continue;
     const element = before.get(name) ?? make(item);
+    element.dataset.key = name;
     update(element, item);
     after.set(name, element);
   }

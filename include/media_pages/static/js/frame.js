@@ -37,6 +37,17 @@ export function openInAirflow(path) {
   around.dispatchEvent(new PopStateEvent("popstate", { state: {} }));
 }
 
+/**
+ * Keep the page's state in its address, and in that of the page around, from which Airflow restores ours after a reload.
+ * @param {string} search `?…`, or nothing
+ */
+export function keepSearch(search) {
+  history.replaceState(history.state, "", location.pathname + search + location.hash);
+  const around = outside();
+  if (!around || inTab || !around.location.pathname.endsWith(location.pathname)) return;
+  around.history.replaceState(around.history.state, "", around.location.pathname + search + around.location.hash);
+}
+
 /** Leave for an address that is no page of Airflow's UI (the login), with all that is around us. @param {string} address */
 export function leave(address) {
   const around = outside();

@@ -112,6 +112,16 @@ export function timecode(seconds, exact = false) {
 /** Date and time to the second, in the viewer's zone. @param {string | number | Date} value */
 export const time = (value) => new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeStyle: "medium" }).format(new Date(value));
 
+/** As short as can be without doubt: the time of today, else with the day. @param {string | number | Date} value */
+export function brief(value) {
+  const date = new Date(value);
+  const now = new Date();
+  const today = date.toDateString() === now.toDateString();
+  const year = date.getFullYear() === now.getFullYear() ? undefined : "numeric";
+  const day = /** @type {const} */ ({ year, month: "short", day: "numeric" });
+  return new Intl.DateTimeFormat(locale(), { ...(today ? {} : day), hour: "2-digit", minute: "2-digit", ...(today ? { second: "2-digit" } : {}) }).format(date);
+}
+
 /** How long ago: `3 minutes ago`. @param {string | number | Date} value @param {number} [now] */
 export function ago(value, now = Date.now()) {
   const seconds = Math.round((new Date(value).getTime() - now) / 1000);
