@@ -1,22 +1,25 @@
-"""The gateway inside Airflow's own API server: the public REST API, called in process."""
+"""The gateway inside Airflow's own API server: the public REST API, called in process, and for lists its database."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
+from copy import copy
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 
-from include.errors import InternalError, ParameterError
+from include.errors import AccessDenied, InternalError, ParameterError
+from include.media_api.airflow_reads import AirflowReads
 from include.media_api.coalesced import Coalesced
-from include.media_api.gateway import Run, RunPage, TaskState
+from include.media_api.gateway import Run, RunPage, RunQuery, TaskState
 from include.media_api.own_loop import OwnLoopTransport
 
 __all__ = ["InProcessGateway", "airflow_app", "mint_token"]
@@ -26,11 +29,11 @@ log = logging.getLogger(__name__)
 _PAGE = 100  # Airflow's own cap on rows of a list
 _AT_ONCE = 8
 _ATTEMPTS = 4
-_AT_WORK = {"running", "deferred", "restarting"}
+_READS_AT_ONCE = 4
 
 
 class InProcessGateway:
-    """An :class:`~include.media_api.gateway.AirflowGateway` over Airflow's public REST API.
+    """An :class:`~include.media_api.gateway.AirflowGateway` over Airflow's public REST API, and ``reads`` for lists.
 
     ``transport`` leads to that API and ``token`` makes the bearer token of one call; by default the API server's own app in
     this process, and a token of its auth manager for ``user``. A call that takes longer than ``seconds`` is given up.
@@ -42,18 +45,29 @@ class InProcessGateway:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         token: Callable[[str], str] | None = None,
+        reads: AirflowReads | None = None,
         seconds: float = 60,
     ) -> None:
         self._user = user
         self._token = token or mint_token
-        self._transport = transport
         self._seconds = seconds
-        self._client: httpx.AsyncClient | None = None
-        self._joined_runs = Coalesced(self._all_runs)
-        self._joined_tasks = Coalesced(self._all_tasks)
+        self._is_personal = False
+        transport = transport or OwnLoopTransport(airflow_app)
+        self._client = httpx.AsyncClient(transport=transport, base_url="http://localhost/api/v2", trust_env=False)
+        self._reads = reads or AirflowReads()
+        self._joined_runs = Coalesced(self._read_runs)
+        self._joined_tasks = Coalesced(self._read_tasks)
+        self._threads = CapacityLimiter(_READS_AT_ONCE)
         self._readers = asyncio.Semaphore(_AT_ONCE)
         # SQLite has one writer; the others would poll for their turn, each in a thread of the server.
         self._writer = asyncio.Semaphore(1)
+
+    def in_name_of(self, token: str) -> InProcessGateway:
+        """Return the same gateway with another token; see the protocol."""
+        other = copy(self)
+        other._token = lambda _user: token
+        other._is_personal = True
+        return other
 
     async def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str | None = None) -> bool:
         """Create a run; ``False`` where there is one of that id already."""
@@ -69,19 +83,15 @@ class InProcessGateway:
         """Return the task instances of the runs, by run id, with the progress of those at work."""
         return await self._joined_tasks(dag_id, run_ids)
 
-    async def _all_runs(self, dag_id: str, run_ids: Collection[str]) -> dict[str, Run]:
-        pages = await asyncio.gather(*(self._runs_of(dag_id, page) for page in _pages(run_ids)))
-        return {run.run_id: run for page in pages for run in page}
+    async def find(self, query: RunQuery, *, limit: int = _PAGE, cursor: str | None = None) -> RunPage:
+        """Return the runs of ``query``, newest first; see the protocol."""
+        return await run_sync(self._reads.find, query, limit, cursor, limiter=self._threads)
 
-    async def _all_tasks(self, dag_id: str, run_ids: Collection[str]) -> dict[str, tuple[TaskState, ...]]:
-        pages = await asyncio.gather(*(self._tasks_of(dag_id, page) for page in _pages(run_ids)))
-        rows = [row for page in pages for row in page]
-        progress = await asyncio.gather(*(self._progress(row) for row in rows))
-        tasks: dict[str, tuple[TaskState, ...]] = {}
-        for row, done in zip(rows, progress, strict=True):
-            task = TaskState(row["task_id"], row["map_index"], row["state"], _fraction(done), done)
-            tasks[row["dag_run_id"]] = (*tasks.get(row["dag_run_id"], ()), task)
-        return tasks
+    async def _read_runs(self, dag_id: str, run_ids: Collection[str]) -> dict[str, Run]:
+        return await run_sync(self._reads.runs, dag_id, run_ids, limiter=self._threads)
+
+    async def _read_tasks(self, dag_id: str, run_ids: Collection[str]) -> dict[str, tuple[TaskState, ...]]:
+        return await run_sync(self._reads.tasks, dag_id, run_ids, limiter=self._threads)
 
     async def page(self, prefix: str, *, states: Collection[str] = (), limit: int = _PAGE, cursor: str | None = None) -> RunPage:
         """Return runs of any DAG whose ids begin with ``prefix``, newest first; see the protocol."""
@@ -107,40 +117,17 @@ class InProcessGateway:
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False, "reset_dag_runs": False}
         await self._call("POST", f"/dags/{_quoted(dag_id)}/clearTaskInstances", {200, 404}, json=body)
 
+    async def clear_tasks(self, dag_id: str, run_id: str, tasks: Collection[tuple[str, int]]) -> None:
+        """Start tasks of a run again, by id and map index, and all that follow them."""
+        wanted = [task_id if map_index < 0 else (task_id, map_index) for task_id, map_index in tasks]
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": wanted, "only_failed": False, "include_downstream": True}
+        await self._call("POST", f"/dags/{_quoted(dag_id)}/clearTaskInstances", {200}, json=body)
+
     async def delete(self, dag_id: str, run_id: str) -> None:
         """Remove a finished run; it is no error where there is none."""
         await self._call("DELETE", _run_path(dag_id, run_id), {204, 404})
 
-    async def _runs_of(self, dag_id: str, run_ids: list[str]) -> list[Run]:
-        query = {"run_id_prefix_pattern": _any_of(run_ids), "limit": _PAGE}
-        answer = await self._call("GET", f"/dags/{_quoted(dag_id)}/dagRuns", {200}, params=query)
-        return [_run(row) for row in answer.json()["dag_runs"] if row["dag_run_id"] in run_ids]
-
-    async def _tasks_of(self, dag_id: str, run_ids: list[str]) -> list[dict[str, Any]]:
-        # Not the batch list: that one is a POST, which writes to the audit log each time.
-        path = f"/dags/{_quoted(dag_id)}/dagRuns/~/taskInstances"
-        query: dict[str, str | int] = {"run_id_prefix_pattern": _any_of(run_ids), "limit": _PAGE, "order_by": "id"}
-        rows: list[dict[str, Any]] = []
-        while True:
-            answer = await self._call("GET", path, {200}, params=query | {"offset": len(rows)})
-            page = answer.json()["task_instances"]
-            rows += page
-            if len(page) < _PAGE:
-                return [row for row in rows if row["dag_run_id"] in run_ids]
-
-    async def _progress(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
-        if row["state"] not in _AT_WORK:
-            return {}
-        path = f"{_run_path(row['dag_id'], row['dag_run_id'])}/taskInstances/{_quoted(row['task_id'])}"
-        # A task that waits for a job elsewhere is in the triggerer's hands, which can write XComs and no task state.
-        place = "xcomEntries" if row["state"] == "deferred" else "state-store"
-        answer = await self._call("GET", f"{path}/{place}/progress", {200, 404}, params={"map_index": row["map_index"]})
-        return _event(answer.json().get("value")) if answer.status_code == 200 else {}
-
     async def _call(self, method: str, path: str, expected: set[int], **arguments: Any) -> httpx.Response:
-        if self._client is None:
-            transport = self._transport or OwnLoopTransport(airflow_app)
-            self._client = httpx.AsyncClient(transport=transport, base_url="http://localhost/api/v2", trust_env=False)
         async with self._readers if method == "GET" else self._writer:
             for attempt in range(1, _ATTEMPTS + 1):
                 headers = {"Authorization": f"Bearer {self._token(self._user)}"}
@@ -154,6 +141,8 @@ class InProcessGateway:
                 if answer.status_code < 500 or attempt == _ATTEMPTS:
                     break
                 await asyncio.sleep(0.1 * 2**attempt)
+        if answer.status_code == 403 and self._is_personal:
+            raise AccessDenied("Airflow does not let you do that.")
         if answer.status_code not in expected:
             # The answer may tell of Airflow's insides, so it goes to the log and not to the client.
             log.error("Airflow answered %s to %s %s: %.2000s", answer.status_code, method, path, answer.text)
@@ -209,16 +198,6 @@ def _fab_user(name: str, _period: int) -> Any:
         return session.scalar(select(User).where(User.username == name))
 
 
-def _pages(run_ids: Collection[str]) -> list[list[str]]:
-    wanted = sorted(set(run_ids))
-    return [wanted[start : start + _PAGE] for start in range(0, len(wanted), _PAGE)]
-
-
-def _any_of(run_ids: list[str]) -> str:
-    # The lists have no filter by ids, but prefixes may be joined by |, and an id is a prefix of itself.
-    return "|".join(run_ids)
-
-
 def _run_path(dag_id: str, run_id: str) -> str:
     return f"/dags/{_quoted(dag_id)}/dagRuns/{_quoted(run_id)}"
 
@@ -234,24 +213,10 @@ def _run(row: Mapping[str, Any]) -> Run:
         conf=row["conf"] or {},
         start_date=_time(row["start_date"]),
         end_date=_time(row["end_date"]),
+        dag_id=row["dag_id"],
+        created_at=_time(row["run_after"]),
     )
 
 
 def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
-
-
-def _event(value: Any) -> Mapping[str, Any]:
-    """Return what a unit told of its progress, which may be JSON or JSON in a string."""
-    try:
-        document = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _fraction(event: Mapping[str, Any]) -> float:
-    try:
-        return min(1.0, max(0.0, float(event.get("fraction", 0))))
-    except (ValueError, TypeError):
-        return 0.0

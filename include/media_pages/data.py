@@ -13,7 +13,8 @@ from include.media_pages.detail import Details
 from include.media_pages.forms import forms
 from include.media_pages.jobs import Filter, Jobs
 from include.media_pages.login import Person
-from include.media_pages.models import Job, JobDetail, JobPage, JobState, Kind, Viewer
+from include.media_pages.models import Job, JobDetail, JobPage, JobState, Viewer
+from include.worker.subjects import Kind
 
 __all__ = ["router"]
 

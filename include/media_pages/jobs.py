@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from urllib.parse import quote
 
 from include.errors import MediaError, NotFound
-from include.media_api.gateway import Run, RunQuery, TaskState
+from include.media_api.gateway import Run, RunQuery, RunsOf, TaskState
 from include.media_api.progress import SUPER_RESOLUTION, TRANSCODE, percent
 from include.media_api.services import Services
 from include.media_api.upload_service import UploadService
 from include.media_pages.login import DAGS, Person
-from include.media_pages.models import Job, JobPage, JobState, Kind
-from include.media_pages.subjects import KINDS, kind_of, subject_of
+from include.media_pages.models import Job, JobPage, JobState
+from include.worker.subjects import Kind, kind_of, subject_of
 
 __all__ = ["Filter", "Jobs", "NoMediaRun"]
 
+_KINDS: Mapping[Kind, tuple[RunsOf, ...]] = {
+    "transcode": (RunsOf("transcode", of_tasks=False),),
+    "super_resolution": (RunsOf("super_resolution"),),
+    "task": (RunsOf("transcode", of_tasks=True), RunsOf("live")),
+    "upload": (RunsOf("upload"),),
+    "folder": (RunsOf("video_transcode"),),
+    "ingest": (RunsOf("ingest_object"),),
+}
 _STATES: dict[str, JobState] = {"queued": "queued", "running": "running", "success": "done", "failed": "failed"}
-_OF_STATES: dict[JobState, str] = {
+_OF_KINDS: Mapping[Kind, tuple[RunsOf, ...]] = {
+    "transcode": (RunsOf("transcode", of_tasks=False),),
+    "super_resolution": (RunsOf("super_resolution"),),
+    "task": (RunsOf("transcode", of_tasks=True), RunsOf("live")),
+    "upload": (RunsOf("upload"),),
+    "folder": (RunsOf("video_transcode"),),
+    "ingest": (RunsOf("ingest_object"),),
+}
+_STATES: dict[JobState, str] = {
     "queued": "queued",
     "running": "running",
     "done": "success",
@@ -56,10 +72,10 @@ class Jobs:
 
     async def page(self, person: Person, wanted: Filter, *, limit: int, cursor: str | None) -> JobPage:
         """Return some of the jobs that ``person`` may see, newest first."""
-        kinds: Collection[Kind] = wanted.kinds or KINDS.keys()
+        kinds: Collection[Kind] = wanted.kinds or _KINDS.keys()
         readable = person.dags()
         query = RunQuery(
-            of=frozenset(of for kind in kinds for of in KINDS[kind] if of.dag_id in readable),
+            of=frozenset(of for kind in kinds for of in _KINDS[kind] if of.dag_id in readable),
             states=frozenset(_OF_STATES[state] for state in wanted.states),
             client=wanted.client,
             content_provider=wanted.content_provider,

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
+from include.worker.subjects import Kind
+
 __all__ = [
     "Comparison",
     "Destination",
@@ -19,7 +21,6 @@ __all__ = [
     "JobDetail",
     "JobPage",
     "JobState",
-    "Kind",
     "Live",
     "Part",
     "Player",
@@ -45,9 +46,6 @@ def _text(time: datetime) -> str:
 
 
 Time = Annotated[datetime, PlainSerializer(_text, when_used="json")]
-
-Kind = Literal["transcode", "super_resolution", "task", "upload", "folder", "ingest"]
-"""Contracts 1 to 4; a folder that is being submitted; an object that was dropped and could not be taken."""
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 StepState = Literal["waiting", "running", "done", "failed", "skipped"]

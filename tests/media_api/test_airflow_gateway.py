@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any, ClassVar
 
 import httpx
 import pytest
 
-from include.errors import InternalError, ParameterError
+from include.errors import AccessDenied, InternalError, ParameterError
 from include.media_api.airflow_gateway import InProcessGateway
-from include.media_api.gateway import Run, RunPage, TaskState
+from include.media_api.airflow_reads import AirflowReads
+from include.media_api.gateway import RunPage, TaskState
 from include.media_api.own_loop import OwnLoopTransport
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -45,109 +46,47 @@ def test_a_trigger_tells_whether_the_run_is_new(status: int, created: bool) -> N
 
 
 def row(run_id: str) -> dict[str, Any]:
-    times = {"start_date": "2026-01-02T03:04:05.678Z", "end_date": None}
-    return {"dag_run_id": run_id, "state": "running", "conf": None} | times
+    times = {"start_date": "2026-01-02T03:04:05.678Z", "end_date": None, "run_after": "2026-01-02T03:04:04Z"}
+    return {"dag_id": "transcode", "dag_run_id": run_id, "state": "running", "conf": None} | times
 
 
-def test_runs_are_asked_for_in_pages_of_what_airflow_lists_at_once() -> None:
-    ids = [f"transcode__{number:020x}" for number in range(250)]
+def test_many_who_ask_for_the_same_at_once_share_a_read() -> None:
+    class Reads(AirflowReads):
+        asked: ClassVar[list[tuple[str, ...]]] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        wanted = request.url.params["run_id_prefix_pattern"].split("|")
-        assert len(wanted) <= int(request.url.params["limit"]) == 100
-        return httpx.Response(200, json={"dag_runs": [row(run_id) for run_id in [*wanted, f"{wanted[0]}-another"]]})
+        def tasks(self, dag_id: str, run_ids: Collection[str]) -> dict[str, tuple[TaskState, ...]]:
+            self.asked.append(tuple(sorted(run_ids)))
+            return {run_id: (TaskState("plan", -1, "running"),) for run_id in run_ids}
 
-    runs, asked = call(answer, lambda gateway: gateway.runs("transcode", ids))
-    assert sorted(runs) == ids
-    assert len(asked) == 3
-    run: Run = runs[ids[0]]
-    assert (run.state, run.conf, run.is_finished) == ("running", {}, False)
-    assert run.start_date is not None
-    assert run.start_date.isoformat() == "2026-01-02T03:04:05.678000+00:00"
+    async def run() -> None:
+        gateway = InProcessGateway("admin", transport=httpx.MockTransport(always(500)), reads=Reads())
+        found = await asyncio.gather(*(gateway.tasks("transcode", [f"r{number % 3}"]) for number in range(30)))
+        assert [set(one) for one in found] == [{f"r{number % 3}"} for number in range(30)]
+        assert await gateway.tasks("transcode", []) == {}
 
-
-def test_nothing_is_asked_for_no_runs() -> None:
-    for use in (lambda gateway: gateway.runs("transcode", []), lambda gateway: gateway.tasks("transcode", [])):
-        assert call(always(500), use) == ({}, [])
-
-
-def task(run_id: str, task_id: str, map_index: int, state: str | None) -> dict[str, Any]:
-    return {"dag_id": "transcode", "dag_run_id": run_id, "task_id": task_id, "map_index": map_index, "state": state}
-
-
-@pytest.mark.parametrize(
-    ("kept", "progress"),
-    [
-        ({"done": 1, "total": 4, "unit": "frames", "fps": 3.5, "fraction": 0.25}, 0.25),
-        (json.dumps({"done": 3, "total": 4, "unit": "seconds", "fraction": 0.75}), 0.75),
-        ({"fraction": 1.25}, 1.0),
-        ({"done": 1, "total": 4}, 0.0),
-        ({"fraction": "x"}, 0.0),
-        ("no json", 0.0),
-        ([1], 0.0),
-        (None, 0.0),
-    ],
-    ids=str,
-)
-def test_the_progress_of_tasks_at_work_is_read_from_their_state_store(kept: Any, progress: float) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("/dagRuns/~/taskInstances"):
-            rows = [task("r", "plan", -1, "success"), task("r", "encode", 0, "running"), task("q", "plan", -1, None)]
-            rows.append(task("r-another", "plan", -1, "running"))
-            return httpx.Response(200, json={"task_instances": rows})
-        assert request.url.path == "/api/v2/dags/transcode/dagRuns/r/taskInstances/encode/state-store/progress"
-        assert request.url.params["map_index"] == "0"
-        return httpx.Response(404, json={}) if kept is None else httpx.Response(200, json={"value": kept})
-
-    tasks, asked = call(answer, lambda gateway: gateway.tasks("transcode", ["r", "q"]))
-    assert tasks == {
-        "r": (TaskState("plan", -1, "success"), TaskState("encode", 0, "running", progress)),
-        "q": (TaskState("plan", -1, None),),
-    }
-    assert len(asked) == 2
-
-
-def test_the_progress_of_a_task_that_waits_for_a_job_is_its_xcom() -> None:
-    """The triggerer can write no task state."""
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("/dagRuns/~/taskInstances"):
-            return httpx.Response(200, json={"task_instances": [task("r", "upscale", 2, "deferred")]})
-        assert request.url.path == "/api/v2/dags/transcode/dagRuns/r/taskInstances/upscale/xcomEntries/progress"
-        assert request.url.params["map_index"] == "2"
-        return httpx.Response(200, json={"value": {"phase": "upscale", "done": 30, "fraction": 0.5, "fps": 4.0}})
-
-    tasks, _ = call(answer, lambda gateway: gateway.tasks("transcode", ["r"]))
-    (state,) = tasks["r"]
-    assert (state.state, state.progress, state.event["done"]) == ("deferred", 0.5, 30)
-
-
-def test_tasks_are_read_page_by_page() -> None:
-    rows = [task("r", "encode", index, "success") for index in range(230)]
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        offset, limit = (int(request.url.params[name]) for name in ("offset", "limit"))
-        return httpx.Response(200, json={"task_instances": rows[offset:][: min(limit, 100)]})
-
-    tasks, asked = call(answer, lambda gateway: gateway.tasks("transcode", ["r"]))
-    assert [state.map_index for state in tasks["r"]] == list(range(230))
-    assert len(asked) == 3
-
-
-def test_reading_never_posts() -> None:
-    """A POST is written to Airflow's audit log, on its event loop."""
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json={"dag_runs": [], "task_instances": []})
-
-    for use in (lambda gateway: gateway.runs("t", ["r"]), lambda gateway: gateway.tasks("t", ["r"])):
-        assert {request.method for request in call(answer, use)[1]} == {"GET"}
+    asyncio.run(run())
+    assert Reads.asked == [("r0", "r1", "r2")]
 
 
 def test_a_clear_is_no_dry_run() -> None:
     _, (asked,) = call(always(200, {}), lambda gateway: gateway.clear("transcode", "a/b"))
     assert asked.url.raw_path == b"/api/v2/dags/transcode/dagRuns/a%2Fb/clear"
     assert json.loads(asked.content) == {"dry_run": False}
+
+
+def test_tasks_are_cleared_with_all_that_follow_them() -> None:
+    failed = [("encode", 3), ("plan", -1)]
+    _, (asked,) = call(always(200, {}), lambda gateway: gateway.clear_tasks("transcode", "r", failed))
+    assert asked.url.raw_path == b"/api/v2/dags/transcode/clearTaskInstances"
+    body = {"dry_run": False, "dag_run_id": "r", "task_ids": [["encode", 3], "plan"], "only_failed": False}
+    assert json.loads(asked.content) == body | {"include_downstream": True}
+
+
+def test_what_is_done_in_the_name_of_a_user_bears_their_token() -> None:
+    _, (asked,) = call(always(200, {}), lambda gateway: gateway.in_name_of("ada's").stop("transcode", "r"))
+    assert asked.headers["authorization"] == "Bearer ada's"
+    with pytest.raises(AccessDenied):
+        call(always(403, {}), lambda gateway: gateway.in_name_of("vera's").stop("transcode", "r"))
 
 
 @pytest.mark.parametrize("status", [204, 404])
@@ -177,7 +116,7 @@ def test_an_airflow_that_does_not_answer_is_an_internal_error() -> None:
         raise httpx.ConnectError("refused", request=request)
 
     with pytest.raises(InternalError, match="does not answer"):
-        call(answer, lambda gateway: gateway.runs("t", ["r"]))
+        call(answer, lambda gateway: gateway.page("task-"))
 
 
 def test_runs_of_any_dag_are_listed_newest_first() -> None:
