@@ -50,11 +50,12 @@ def job_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _make_resources() -> None:
     from include.embedded.batch import make_resources  # noqa: PLC0415
+    from include.embedded.queues import make_queues  # noqa: PLC0415
 
     image = os.environ["JOB_IMAGE"]
     for _ in range(120):
         try:
-            boto3.client("sqs").create_queue(QueueName=QUEUE)
+            make_queues(boto3.client("sqs"), QUEUE)
             break
         except (BotoCoreError, ClientError):
             time.sleep(0.5)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from include.settings import Settings
 
-__all__ = ["ACCOUNT", "make_ingest_queue", "queue_name"]
+__all__ = ["ACCOUNT", "make_ingest_queue", "make_queues", "queue_name"]
 
 ACCOUNT = "123456789012"  # moto's
 MOST_RECEIVES = 5
@@ -25,7 +25,7 @@ def make_ingest_queue(settings: Settings) -> None:
     """Make the queue that ``MEDIA_INGEST_QUEUE_URL`` names, and have the bucket tell it of objects below ingest's prefixes."""
     from include.media_store.client import s3_client, sqs_client  # noqa: PLC0415  these bring boto3, which a name does not want
 
-    arn = _make_queues(sqs_client(), queue_name(settings.ingest_queue_url), delay=int(settings.ingest_settle_seconds))
+    arn = make_queues(sqs_client(), queue_name(settings.ingest_queue_url), delay=int(settings.ingest_settle_seconds))
     told = [
         {
             "Id": f"ingest-{number}",
@@ -41,7 +41,8 @@ def make_ingest_queue(settings: Settings) -> None:
     )
 
 
-def _make_queues(client: Any, name: str, *, delay: int) -> str:
+def make_queues(client: Any, name: str, *, delay: int = 0) -> str:
+    """Make a queue and its dead-letter queue, and return the queue's ARN; messages are to be had ``delay`` seconds after they came."""
     dead = client.create_queue(QueueName=f"{name}-dead-letters", Attributes={"MessageRetentionPeriod": str(DEAD_LETTER_SECONDS)})[
         "QueueUrl"
     ]
