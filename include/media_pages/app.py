@@ -22,6 +22,7 @@ from include.media_pages.detail import Details
 from include.media_pages.jobs import Jobs
 from include.media_pages.login import Login
 from include.media_pages.security import DoorMiddleware, content_security_policy
+from include.media_store.addresses import origins
 
 __all__ = ["create_pages_app"]
 
@@ -49,7 +50,7 @@ def create_pages_app(services: Services, uploads: UploadService, login: Login) -
     app.mount("/static", _Assets(directory=STATIC))
     # The last one added is the outermost.
     app.add_middleware(CatchAllMiddleware)
-    app.add_middleware(DoorMiddleware, login=login, policy=content_security_policy(uploads.access.endpoint))
+    app.add_middleware(DoorMiddleware, login=login, policy=content_security_policy(origins(services.settings)))
     return app
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 import boto3
@@ -15,7 +16,7 @@ from include.media_store.errors import translated
 from include.media_store.models import object_uri
 from include.settings import Settings
 
-__all__ = ["Addresses"]
+__all__ = ["Addresses", "origins"]
 
 _MOST = 100_000
 _Known = tuple[str, str, str, bool, str]
@@ -36,12 +37,6 @@ class Addresses:
         self._signer = s3_client(self._session, endpoint_url=settings.upload_endpoint_url or None, signature_version="s3v4")
         self._known: TTLCache[_Known, str] = TTLCache(_MOST, ttl=self._seconds / 2, timer=clock)
         self._lock = threading.Lock()
-
-    @property
-    def origin(self) -> str:
-        """Scheme, host and port of all addresses: what a page's policy must allow."""
-        parts = urlsplit(self.of("bucket", "key"))
-        return f"{parts.scheme}://{parts.netloc}"
 
     def of(self, bucket: str, key: str, etag: str = "", *, download: bool = False) -> str:
         """Return an object's address; another version (``etag``) has another one; ``download``: browsers save it as a file."""
@@ -65,3 +60,19 @@ class Addresses:
             where["ResponseContentDisposition"] = f"attachment; filename*=UTF-8''{quote(key.rpartition('/')[2], safe='')}"
         with translated("read", object_uri(bucket, key)):
             return str(self._signer.generate_presigned_url("get_object", Params=where, ExpiresIn=self._seconds))
+
+
+def origins(settings: Settings) -> tuple[str, ...]:
+    """Return scheme, host and port of all addresses of objects in our buckets: what a page's policy must allow."""
+    buckets = dict.fromkeys((*(settings.buckets or (settings.bucket,)), settings.upload_bucket or settings.bucket))
+    return _origins(settings.upload_endpoint_url, tuple(buckets))
+
+
+@lru_cache(maxsize=8)
+def _origins(endpoint_url: str, buckets: tuple[str, ...]) -> tuple[str, ...]:
+    # The host depends on region, endpoint and bucket: credentials, which may be late, are not needed to find it.
+    session = boto3.session.Session(aws_access_key_id="unused", aws_secret_access_key="unused")  # noqa: S106
+    signer = s3_client(session, endpoint_url=endpoint_url or None, signature_version="s3v4")
+    addresses = (signer.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "key"}) for bucket in buckets)
+    parts = [urlsplit(address) for address in addresses]
+    return tuple(dict.fromkeys(f"{one.scheme}://{one.netloc}" for one in parts))
