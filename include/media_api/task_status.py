@@ -39,6 +39,7 @@ __all__ = [
     "note_cancelled",
     "settled",
     "statuses",
+    "was_stopped",
 ]
 
 log = logging.getLogger(__name__)
@@ -138,9 +139,8 @@ def settled(job: Job, run: Run) -> Outcome | None:
     return outcome if is_of_now else None
 
 
-def note_cancelled(services: Services, request: TaskRequest) -> None:
-    """Keep that a client has stopped the task: its run will look as if it had failed."""
-    job = job_of(services, request)
+def note_cancelled(job: Job) -> None:
+    """Keep that the task of a job was stopped: its run will look as if it had failed."""
     note = {"at": datetime.now(timezone.utc).replace(microsecond=0).isoformat()}
     job.store.put_bytes(job.bucket, job.cancelled_key, json.dumps(note).encode())
 
@@ -228,7 +228,7 @@ def _state(run: Run | None, facts: _Facts, tasks: Sequence[TaskState]) -> tuple[
     if outcome is not None and outcome.state == "done":
         return TaskStatusName.SUCCESS, None
     error = outcome.error if outcome else None
-    if (error or {}).get("code") == Cancelled.code or (run is not None and outcome is None and _was_stopped(tasks)):
+    if (error or {}).get("code") == Cancelled.code or (run is not None and outcome is None and was_stopped(tasks)):
         return TaskStatusName.CANCELLED, None
     return TaskStatusName.FAILED, task_error(error)
 
@@ -236,7 +236,7 @@ def _state(run: Run | None, facts: _Facts, tasks: Sequence[TaskState]) -> tuple[
 _OF_RUNS = {"queued": TaskStatusName.PENDING, "running": TaskStatusName.RUNNING, "success": TaskStatusName.SUCCESS}
 
 
-def _was_stopped(tasks: Sequence[TaskState]) -> bool:
+def was_stopped(tasks: Sequence[TaskState]) -> bool:
     """Tell whether somebody has failed the run in Airflow: else its report would have run, whatever went wrong before."""
     return any(task.task_id == REPORT and str(task.state) in _NEVER_BEGUN for task in tasks)
 

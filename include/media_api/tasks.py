@@ -73,7 +73,7 @@ async def stop(client: SignedClient, services: ServicesDependency, task_id: str)
         return task
     # Where it is noted and goes on all the same, Airflow did not answer the last time.
     if task.task_status is not TaskStatusName.CANCELLED:
-        await run_sync(task_status.note_cancelled, services, known.request)
+        await run_sync(task_status.note_cancelled, job)
     # A live unit looks for the note, closes its recordings and ends; Airflow would give it seconds.
     if not known.is_live or run.state == "queued":
         await services.gateway.stop(task_status.dag_of(known.request), known.request.reference.run_id)

@@ -148,7 +148,8 @@ class UploadService:
 
     async def _start(self, upload: Upload) -> None:
         note = f"{upload.client}: {upload.filename} for {upload.atom_id}"
-        await self.gateway.trigger(UPLOAD_DAG, upload.reference.run_id, upload.reference.model_dump(), note)
+        conf = upload.reference.model_copy(update={"filename": upload.filename}).model_dump()
+        await self.gateway.trigger(UPLOAD_DAG, upload.reference.run_id, conf, note)
 
     async def _reconciled(self, uploads: Sequence[Upload]) -> list[Upload]:
         """Return the uploads, those failed whose run somebody has ended; start the runs that were never started."""

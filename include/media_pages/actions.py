@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from anyio.to_thread import run_sync
+from pydantic import ValidationError
+
 from include.errors import AccessDenied, MediaError
-from include.media_api.gateway import Run, TaskState
+from include.media_api.gateway import AirflowGateway, Run
 from include.media_api.services import Services
-from include.media_api.upload_service import UploadService
+from include.media_api.task_status import LIVE_DAG, note_cancelled, settled
+from include.media_api.upload_service import UPLOAD_DAG, UploadService
+from include.media_pages.documents import job_of
 from include.media_pages.jobs import Jobs
 from include.media_pages.login import Person
 from include.media_pages.models import Job
+from include.uploads.models import UploadReference
+from include.worker import job as documents
+from include.worker.subjects import kind_of
 
 __all__ = ["Actions", "Conflict"]
-
-_FAILED = {"failed", "upstream_failed"}
 
 
 class Conflict(MediaError):
@@ -31,25 +39,60 @@ class Actions:
         self._jobs = jobs
 
     async def stop(self, person: Person, dag_id: str, run_id: str) -> Job:
-        """Stop a job that waits or runs."""
+        """Stop a job that waits or runs, as its contract does it."""
         run = await self._changeable(person, dag_id, run_id)
         if run.is_finished:
             raise Conflict("The job has ended already.")
-        await self._services.gateway.in_name_of(person.token).stop(dag_id, run_id)
+        gateway = self._services.gateway.in_name_of(person.token)
+        if kind_of(dag_id, run.conf) == "task":
+            await self._stop_task(gateway, run)
+        elif dag_id == UPLOAD_DAG:
+            await self._abort_upload(gateway, run)
+        else:
+            await gateway.stop(dag_id, run_id)
         return await self._now(person, dag_id, run_id)
 
     async def retry(self, person: Person, dag_id: str, run_id: str) -> Job:
-        """Start what has failed of a job, and what follows it, again."""
+        """Start what is not done of a job again, and what follows that; what is done is not done again."""
         run = await self._changeable(person, dag_id, run_id)
-        if run.state != "failed":
-            raise Conflict("Only a job that has failed or was stopped can be retried.")
+        if not (await self._jobs.one(person, run)).can_retry:
+            raise Conflict("Only a job that has failed, or was stopped, can be retried.")
         gateway = self._services.gateway.in_name_of(person.token)
-        failed = [_key(task) for task in await self._jobs.tasks(run) if task.state in _FAILED]
-        if failed:
-            await gateway.clear_tasks(dag_id, run_id, failed)
-        else:
+        if kind_of(dag_id, run.conf) == "task" and (job := self._job_of(run)) is not None:
+            # Else it would be told as cancelled, and a live one would end at once.
+            await run_sync(self._services.store.delete, job.bucket, job.cancelled_key)
+        # Tasks that were stopped before they began are skipped, and follow none that has failed.
+        undone = [(task.task_id, task.map_index) for task in await self._jobs.tasks(run) if task.state != "success"]
+        if dag_id == UPLOAD_DAG or not undone:
+            # The first task of an upload's run makes it one that is at work.
             await gateway.clear(dag_id, run_id)
+        else:
+            await gateway.clear_tasks(dag_id, run_id, undone)
         return await self._now(person, dag_id, run_id)
+
+    async def _stop_task(self, gateway: AirflowGateway, run: Run) -> None:
+        """Stop a task of contract 3: its client is told that it is cancelled."""
+        job = self._job_of(run)
+        if job is not None:
+            if await run_sync(settled, job, run) is not None:
+                raise Conflict("The job has ended already.")
+            await run_sync(note_cancelled, job)
+        # A live unit looks for the note, closes its recordings and ends; Airflow would give it seconds.
+        if run.dag_id != LIVE_DAG or run.state == "queued" or job is None:
+            await gateway.stop(run.dag_id, run.run_id)
+
+    async def _abort_upload(self, gateway: AirflowGateway, run: Run) -> None:
+        """End an upload as contract 4 does: its parts are removed."""
+        try:
+            reference = UploadReference.model_validate(run.conf)
+        except ValidationError:
+            await gateway.stop(run.dag_id, run.run_id)
+            return
+        uploads = replace(self._uploads, gateway=gateway)
+        await uploads.abort(reference.client, reference.atom_id, reference.upload_id)
+
+    def _job_of(self, run: Run) -> documents.Job | None:
+        return job_of(self._services.store, self._services.settings, run.dag_id, run.conf)
 
     async def _changeable(self, person: Person, dag_id: str, run_id: str) -> Run:
         run = await self._jobs.find(person, dag_id, run_id)
@@ -58,9 +101,5 @@ class Actions:
         return run
 
     async def _now(self, person: Person, dag_id: str, run_id: str) -> Job:
-        run = await self._jobs.find(person, dag_id, run_id)
-        return self._jobs.row(person, run, ())
-
-
-def _key(task: TaskState) -> tuple[str, int]:
-    return task.task_id, task.map_index
+        self._jobs.forget()
+        return await self._jobs.one(person, await self._jobs.find(person, dag_id, run_id))

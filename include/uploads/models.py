@@ -62,6 +62,7 @@ class UploadReference(Document):
     atom_id: str = Field(description="Atom that the upload belongs to.", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     upload_id: str = Field(description="Id of the upload.", pattern=r"^[0-9a-z]{1,32}$")
     client: str = Field(description="Client whose upload it is.", min_length=1, max_length=200)
+    filename: str = Field("", description="Name of the file, for people who look at the run.", max_length=255)
 
     @property
     def prefix(self) -> str:
