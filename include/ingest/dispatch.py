@@ -77,6 +77,10 @@ def _dispatch(ingest: Ingest, one: Dropped, runs: Runs, *, has_room: bool) -> Di
     claim = Claims(ingest).find(Dropped(one.bucket, one.key, looked.ref.etag).claim_id)
     if claim is None:
         return _claim(ingest, one, looked, runs, has_room=has_room)
+    return _known(ingest, one, looked, claim, runs, has_room=has_room)
+
+
+def _known(ingest: Ingest, one: Dropped, looked: Looked, claim: Claim, runs: Runs, *, has_room: bool) -> Dispatched:
     if claim.state == "open":
         # Whoever has made the claim may have been killed before the run was started.
         known = runs.state(claim.dag_id, claim.run_id) is not None

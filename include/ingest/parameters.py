@@ -84,9 +84,8 @@ def request_for(settings: Settings, kind: Kind, looked: Looked, sidecar: Sidecar
     """
     # Names of headers have no underscores on the way through many a proxy.
     metadata = {name.replace("-", "_"): value for name, value in _prefixed(looked.metadata, METADATA_PREFIX).items()}
-    given = metadata | _prefixed(looked.tags, TAG_PREFIX) | _read(sidecar)
-    for name in (STATE_TAG, RUN_TAG):
-        given.pop(name.removeprefix(TAG_PREFIX), None)
+    tags = {name: value for name, value in looked.tags.items() if name not in {STATE_TAG, RUN_TAG}}
+    given = metadata | _prefixed(tags, TAG_PREFIX) | _read(sidecar)
     make = _transcode if kind == "transcode" else _super_resolution
     parameters = make(settings, looked.ref, given, version)
     if parameters.callback is not None:

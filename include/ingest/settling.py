@@ -45,11 +45,10 @@ def write_note(job: Job, claim: Claim) -> None:
     job.store.put_bytes(job.bucket, job.ingest_key, note.model_dump_json(indent=1).encode())
 
 
-def settle_job(ingest: Ingest, job: Job, error: Mapping[str, Any] | None) -> None:
-    """Settle the object that the job was started for, if one was; ``error`` is that of a job that has failed."""
-    note = note_of(job)
-    claim = note and Claims(ingest).find(note.claim_id)
-    if claim and claim.job_id == job.job_id:
+def settle_job(ingest: Ingest, job: Job, note: IngestNote, error: Mapping[str, Any] | None) -> None:
+    """Settle the object that the job was started for; ``error`` is that of a job that has failed."""
+    claim = Claims(ingest).find(note.claim_id)
+    if claim is not None and claim.job_id == job.job_id:
         settle(ingest, claim, error)
 
 

@@ -68,6 +68,7 @@ class ReportOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped 
         else:
             job.write_outcome(outcome)
             end_leftovers(job, run.run_id)
+            settle_source(job, error)
         logger.info("%s", outcome.model_dump_json(indent=1))
         if error:
             raise AirflowFailException(f"{error['code']}: {error['message']}")
@@ -88,6 +89,18 @@ def end_leftovers(job: Job, run_id: str) -> None:
         leftovers.end_leftovers(HookBatchService(), settings.batch_queues, job.job_id, run_id)
     except Exception as error:  # the run's outcome does not depend on it
         logger.warning("Left over Batch jobs were not looked for: %s", error)
+
+
+def settle_source(job: Job, error: Mapping[str, Any] | None) -> None:
+    """Settle the dropped object that the job was started for, if one was. Never raises: what is left open is settled later."""
+    from include.ingest.place import open_ingest  # noqa: PLC0415  these bring boto3
+    from include.ingest.settling import note_of, settle_job  # noqa: PLC0415
+
+    try:
+        if (note := note_of(job)) is not None:
+            settle_job(open_ingest(), job, note, error)
+    except Exception as failure:  # the run's outcome does not depend on it, and ingest finds claims whose runs have ended
+        logger.warning("The dropped object was not settled: %s", failure)
 
 
 def first_error(errors: Iterable[Mapping[str, Any] | None], states: Mapping[str, str]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from airflow.serialization.serialized_objects import DagSerialization
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "dags").glob("*.py"))
 HEAVY = {"boto3", "botocore", "ffmpeg", "numpy", "m3u8"}
+# Always at work, and with a sensor of the provider's, which imports the SDK: 0.3 s of a processor each time the file is parsed.
+WATCHING = {"ingest_s3"}
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +37,8 @@ def test_every_dag_is_owned_tagged_explained_and_ready_to_run(bag: DagBag) -> No
         assert dag.description, dag.dag_id
         assert len(dag.doc_md or "") > 200, dag.dag_id
         assert dag.is_paused_upon_creation is False, dag.dag_id
-        assert dag.schedule is None, dag.dag_id
-        assert dag.params, f"{dag.dag_id} has no form"
+        assert (dag.schedule is None) == (dag.dag_id not in WATCHING), dag.dag_id
+        assert bool(dag.params) == (dag.dag_id not in WATCHING), f"{dag.dag_id} has no form"
         assert all(dag.params.get_param(name).description for name in dag.params), dag.dag_id
         for task in dag.tasks:
             assert task.owner == "reelflow", task.task_id
@@ -59,4 +61,4 @@ def test_parsing_needs_no_aws_and_imports_nothing_heavy(path: Path) -> None:
         [sys.executable, "-c", code], cwd=ROOT, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
         timeout=120, check=True,
     )  # fmt: skip
-    assert run.stdout.strip() == ""
+    assert set(run.stdout.split()) == ({"boto3", "botocore"} if path.stem in WATCHING else set())
