@@ -42,7 +42,7 @@ def make_ingest_queue(settings: Settings) -> None:
 
 
 def make_queues(client: Any, name: str, *, delay: int = 0) -> str:
-    """Make a queue and its dead-letter queue; return the ARN of the queue, whose messages are to be had after ``delay`` seconds."""
+    """Make a queue and its dead-letter queue; return the queue's ARN. Messages are to be had after ``delay`` seconds."""
     dead = client.create_queue(QueueName=f"{name}-dead-letters", Attributes={"MessageRetentionPeriod": str(DEAD_LETTER_SECONDS)})[
         "QueueUrl"
     ]

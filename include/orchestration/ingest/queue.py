@@ -35,6 +35,8 @@ FAILURES_IN_A_ROW = 3
 LONGEST_SECONDS = 300.0
 # An answer of an empty queue comes after it has asked all of SQS's servers.
 WAIT_SECONDS = 1
+# What must wait for another run comes again after this time.
+WAITING_SECONDS = 30.0
 SHOWN = 5
 
 
@@ -135,15 +137,13 @@ def _deal_with(message: Message, queue: Queue, dead: DeadLetters, dispatch: Disp
         else:
             done.failures.append(f"{message.id}: {reason}")
         return True
-    for fate in fates:
-        logger.info("%-9s %s %s", fate.fate, fate.dropped.key, fate.run_id or fate.message)
     done.fates.update(fate.fate for fate in fates)
     done.fates.update("removed" for event in reading.events if not event.created)
     if reading.problems:
         reason = "; ".join(dict.fromkeys(reading.problems))
         dead.take(queue, message, reason)
         done.dead.append(f"{message.id}: {reason}")
-    elif later := [fate.seconds for fate in fates if fate.fate in ("unsettled", "waiting")]:
+    elif later := [fate.seconds or WAITING_SECONDS for fate in fates if fate.fate in ("unsettled", "waiting")]:
         queue.postpone(message, max(later))
     else:
         queue.delete(message)

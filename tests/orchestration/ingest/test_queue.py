@@ -189,11 +189,12 @@ def test_it_stops_where_everything_fails(queue: Queue, dead: DeadLetters) -> Non
     assert queue.waiting() == 15
 
 
-def test_an_object_that_may_still_be_written_is_looked_at_later_however_often(
-    client: Any, urls: Any, queue: Queue, dead: DeadLetters
+def test_an_object_that_has_to_wait_is_looked_at_later_however_often(
+    client: Any, urls: Any, queue: Queue, dead: DeadLetters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ingest = Ingest()
-    ingest.fates["a"] = ("unsettled", 0.0)
+    ingest.fates["a"] = ("waiting", 0.0)
+    monkeypatch.setattr(module, "WAITING_SECONDS", 0.0)
     queue.send(event("a"))
     for _ in range(5):
         seen = len(ingest.named)
