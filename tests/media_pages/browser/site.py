@@ -135,7 +135,7 @@ def _app(site: Site, places: tuple[str, ...]) -> FastAPI:
     media.mount("/static", StaticFiles(directory=STATIC))
 
     app = FastAPI()
-    app.mount("/media", DoorMiddleware(media, _Login(site), content_security_policy(site.url, *places)))
+    app.mount("/media", DoorMiddleware(media, _Login(site), content_security_policy((site.url, *places))))
     app.add_api_route("/media", lambda: RedirectResponse("/media/"), methods=["GET"])
     # Airflow: any of its pages has its router; a view shows the page that `show` names.
     for path in ("/plugin/{rest:path}", "/dags/{rest:path}", "/auth/login"):
@@ -187,7 +187,8 @@ def serve(*places: str) -> Iterator[Site]:
     thread.start()
     deadline = time.monotonic() + 30
     while not server.started:
-        assert thread.is_alive() and time.monotonic() < deadline, "the pages are not served"
+        assert thread.is_alive(), "the server has ended"
+        assert time.monotonic() < deadline, "the pages are not served"
         time.sleep(0.02)
     try:
         yield site

@@ -25,6 +25,9 @@ const LOOKS = {
 };
 const ICONS = /** @type {const} */ ({ pause: "pause", resume: "play", again: "retry", abort: "close", dismiss: "check" });
 
+/** @type {Partial<Record<Action, string>>} */
+const CLASSES = { abort: "button quiet", resume: "button primary", again: "button primary" };
+
 /** @param {(action: Action, transfer: Transfer) => void} act @param {Transfer} transfer */
 export function makeCard(act, transfer) {
   const actions = h("div", {
@@ -47,10 +50,10 @@ export function makeCard(act, transfer) {
       h("span", { class: "badge" }),
     ),
     strip(),
-    h("div", { class: "how-far" }, h("p", { class: "far number" }), actions),
+    h("p", { class: "far number muted" }),
     h("p", { class: "note", role: "status" }),
     destinations(),
-    h("p", { class: "job" }, h("a", null)),
+    h("footer", null, h("a", { class: "job" }), actions),
   );
 }
 
@@ -68,7 +71,9 @@ export function drawCard(card, transfer) {
   const parts = find(".parts", card);
   parts.hidden = !upload || state === "over" || state === "gone";
   if (!parts.hidden) drawStrip(parts, upload, transfer.uploader?.sent ?? new Map());
-  write(find(".how-far .far", card), howFar(transfer));
+  const far = find(":scope > .far", card);
+  write(far, howFar(transfer));
+  far.hidden = !far.textContent;
   drawActions(find(".card-actions", card), look.actions);
   drawNote(find(".note", card), transfer);
   const places = find(".destinations", card);
@@ -77,8 +82,8 @@ export function drawCard(card, transfer) {
   const job = find(".job", card);
   job.hidden = !transfer.jobPath || state === "gone";
   if (!job.hidden) {
-    attribute(find("a", job), "href", new URL(/** @type {string} */ (transfer.jobPath), mount).href);
-    write(find("a", job), t("upload.job"));
+    attribute(job, "href", new URL(/** @type {string} */ (transfer.jobPath), mount).href);
+    write(job, t("upload.job"));
   }
 }
 
@@ -102,7 +107,7 @@ function drawActions(place, actions) {
   const hadFocus = place.contains(document.activeElement);
   place.replaceChildren(
     ...actions.map((action) =>
-      h("button", { type: "button", class: action === "abort" ? "button quiet" : "button", dataset: { action } }, icon(ICONS[action]), t(`upload.action.${action}`)),
+      h("button", { type: "button", class: CLASSES[action] ?? "button", dataset: { action } }, icon(ICONS[action]), t(`upload.action.${action}`)),
     ),
   );
   if (hadFocus) place.querySelector("button")?.focus();
