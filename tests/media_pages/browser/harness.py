@@ -92,7 +92,7 @@ def open_browser() -> Iterator[Browser]:
             browser.close()
 
 
-def visit(page: Page, address: str, look: Look = Look()) -> None:  # noqa: B008 (frozen)
+def visit(page: Page, address: str, look: Look = Look()) -> None:
     """Open an address in a look, as if it had been chosen in Airflow, and wait until the page has drawn itself."""
     dress(page, look)
     page.goto(address)
@@ -109,7 +109,7 @@ def dress(page: Page, look: Look) -> None:
     )
 
 
-def framed(page: Page, site_url: str, path: str, look: Look = Look(), *, around: str = "/plugin/media") -> Frame:  # noqa: B008
+def framed(page: Page, site_url: str, path: str, look: Look = Look(), *, around: str = "/plugin/media") -> Frame:
     """Open ``path`` in an iframe with the sandbox of Airflow's views, in a stand-in for Airflow's page; return the frame.
 
     ``around="/dags/transcode/runs/…"`` is the tab of a run.
@@ -121,8 +121,10 @@ def framed(page: Page, site_url: str, path: str, look: Look = Look(), *, around:
 
 def axe(page: Page, **options: Any) -> None:
     """Check a page's accessibility by axe's rules (WCAG 2.2 A and AA, and good practice); not one may be broken."""
+    # What still moves has no colour of its own yet.
     page.wait_for_function(
-        "document.getAnimations().every((a) => a.effect.getComputedTiming().iterations === Infinity || a.playState === 'finished')"
+        """document.getAnimations().every((animation) =>
+            animation.playState === "finished" || animation.effect.getComputedTiming().iterations === Infinity)"""
     )
     results = Axe().run(page, options={"runOnly": {"type": "tag", "values": _RULES}, "resultTypes": ["violations"], **options})
     assert results.violations_count == 0, results.generate_report()

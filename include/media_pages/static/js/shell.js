@@ -33,6 +33,7 @@ export function shell(page) {
   apply();
   draw();
   onLocale(draw);
+  document.addEventListener("themechange", draw);
   document.documentElement.classList.toggle("framed", framed);
   document.body.append(voice, toasts);
   session.addEventListener("signedout", showSignedOut);
@@ -67,7 +68,6 @@ function themeButton() {
   const change = () => {
     localStorage.setItem("theme", dark ? "light" : "dark");
     document.dispatchEvent(new Event("themechange"));
-    document.dispatchEvent(new Event("localechange"));
   };
   return h(
     "button",

@@ -25,8 +25,12 @@ export function makeRow(job, act) {
     h(
       "th",
       { role: "rowheader", scope: "row", class: "cell-job" },
-      h("span", { class: "kind" }, icon(ICONS[job.kind] ?? "file")),
-      h("div", { class: "names" }, h("a", { class: "title break" }), h("div", { class: "to muted break" }), h("div", { class: "why break" })),
+      h(
+        "div",
+        { class: "subject" },
+        h("span", { class: "kind" }, icon(ICONS[job.kind] ?? "file")),
+        h("div", { class: "names" }, h("a", { class: "title break" }), h("div", { class: "to muted break" }), h("div", { class: "why break" })),
+      ),
     ),
     h("td", { role: "cell", class: "cell-kind muted" }),
     h("td", { role: "cell", class: "cell-state" }, h("span", { class: "badge" })),
@@ -44,7 +48,7 @@ export function updateRow(row, job) {
   const name = shortName(job.title);
   attribute(row, "data-state", job.state);
   title(find(".title", row), job, name);
-  write(find(".to", row), job.destination ? `→ ${job.destination}` : "");
+  write(find(".to", row), job.destination ? `→\u00a0${job.destination}` : "");
   write(find(".why", row), job.state === "failed" ? (job.error ?? "") : "");
   write(find(".cell-kind", row), t(`common.kind.${job.kind}`));
   const badge = find(".badge", row);
@@ -69,14 +73,17 @@ function title(link, job, name) {
 /** @param {any} row @param {any} job @param {string} name */
 function progress(row, job, name) {
   const bar = find(".bar", row);
-  const isOn = ["queued", "running"].includes(job.state);
-  bar.hidden = job.live !== null && job.live !== undefined || (!isOn && job.progress === null);
+  // How far a job came that has ended early is worth a bar; that a finished one came to its end is not.
+  bar.hidden = Boolean(job.live) || (job.state !== "running" && !(job.progress && ["failed", "cancelled"].includes(job.state)));
   attribute(bar, "aria-label", t("jobs.progressOf", { name }));
   attribute(bar, "data-state", job.state);
   // Without a value it is not known how far; that is no 0 percent.
-  attribute(bar, "value", job.progress ?? (job.state === "queued" ? 0 : null));
-  write(find(".rate", row), facts(job).join(" · "));
+  attribute(bar, "value", job.progress);
+  write(find(".rate", row), facts(job).map(whole).join(" · "));
 }
+
+/** A text that is not broken into lines. @param {string} text */
+const whole = (text) => text.replaceAll(" ", "\u00a0");
 
 /** What is known of how it goes. @param {any} job @returns {string[]} */
 function facts(job) {
