@@ -8,7 +8,7 @@ from airflow.sdk import DAG
 
 from include.orchestration import live as tasks
 from include.orchestration import params
-from include.orchestration.defaults import dag_arguments, single
+from include.orchestration.defaults import dag_arguments, single, watched
 from include.orchestration.operators.webhook import webhooks
 from include.orchestration.operators.work_unit import WorkUnitOperator
 from include.orchestration.report import ReportOperator
@@ -40,6 +40,7 @@ with DAG(
     params=params.form(TaskReference, exclude={"targets"}, bucket=settings.bucket),
     schedule=None,
     **dag_arguments(settings),
+    **watched(settings, "live"),
 ):
     live = WorkUnitOperator(
         task_id="live",

@@ -7,7 +7,7 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from include.orchestration import params, super_resolution
-from include.orchestration.defaults import dag_arguments, fan_out, single
+from include.orchestration.defaults import dag_arguments, fan_out, single, watched
 from include.orchestration.operators.webhook import webhooks
 from include.orchestration.operators.work_unit import WorkUnitOperator
 from include.orchestration.report import ReportOperator
@@ -37,6 +37,7 @@ with DAG(
     params=params.form(SuperResolutionRequest, exclude={"client"}, bucket=settings.bucket),
     schedule=None,
     **dag_arguments(settings),
+    **watched(settings, "super_resolution"),
 ):
     split = WorkUnitOperator(task_id="split", make_unit=super_resolution.split_unit, **single(settings, "split"))
     upscale = WorkUnitOperator.partial(

@@ -7,7 +7,7 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from include.orchestration import params, transcode
-from include.orchestration.defaults import dag_arguments, fan_out, single
+from include.orchestration.defaults import dag_arguments, fan_out, single, watched
 from include.orchestration.operators.webhook import webhooks
 from include.orchestration.operators.work_unit import WorkUnitOperator
 from include.orchestration.report import ReportOperator
@@ -37,6 +37,7 @@ with DAG(
     params=params.form(TranscodeRequest, exclude={"client"}, optional={"source_key", "folder", "name"}),
     schedule=None,
     **dag_arguments(settings),
+    **watched(settings, "transcode"),
 ):
     plan = WorkUnitOperator(task_id="plan", make_unit=transcode.plan_unit, **single(settings, "plan"))
     encode = WorkUnitOperator.partial(

@@ -7,7 +7,7 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from include.orchestration import params
-from include.orchestration.defaults import dag_arguments
+from include.orchestration.defaults import dag_arguments, watched
 from include.orchestration.upload.await_parts import AwaitPartsOperator
 from include.orchestration.upload.begin import BeginOperator
 from include.orchestration.upload.finish import CleanOperator, ReportOperator
@@ -46,6 +46,7 @@ with DAG(
     params=params.form(UploadReference),
     schedule=None,
     **arguments,
+    **watched(settings, "upload"),
 ):
     begin = BeginOperator(task_id="begin")
     await_parts = AwaitPartsOperator(task_id="await_parts")

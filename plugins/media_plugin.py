@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
+from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
+
+from include.orchestration import run_listener
+from include.orchestration.deadlines import RunCreated
 
 
 class _LazyApps:
@@ -54,17 +59,22 @@ class _Paths:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and self._tasks.fullmatch(scope["path"]):
-            await _apps("tasks", scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
             return
-        if scope["type"] == "http" and scope["path"] == "/prod":
-            scope = {**scope, "path": "/prod/", "raw_path": b"/prod/"}
-        if scope["type"] == "http" and scope["path"] == "/media":
+        # Airflow may be served below a path of its own ([api] base_url).
+        root = scope.get("root_path", "")
+        path = scope["path"].removeprefix(root)
+        if self._tasks.fullmatch(path):
+            await _apps("tasks", scope, receive, send)
+        elif path == "/media":
             headers = [(b"location", b"media/"), (b"content-length", b"0")]
             await send({"type": "http.response.start", "status": 307, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
-            return
-        await self._app(scope, receive, send)
+        else:
+            if path == "/prod":
+                scope = {**scope, "path": f"{scope['path']}/", "raw_path": f"{scope['path']}/".encode()}
+            await self._app(scope, receive, send)
 
 
 def _make_apps() -> dict[str, Any]:
@@ -92,12 +102,13 @@ def _make_apps() -> dict[str, Any]:
     }
 
 
+_MEDIA = f"{urlsplit(conf.get('api', 'base_url', fallback='')).path.rstrip('/')}/media"
 # Airflow shows the icon to those who are logged in, and the pages serve it to no one else.
-_LOOK = {"name": "Media", "icon": "/media/static/media.svg", "icon_dark_mode": "/media/static/media.svg"}
+_LOOK = {"name": "Media", "icon": f"{_MEDIA}/static/media.svg", "icon_dark_mode": f"{_MEDIA}/static/media.svg"}
 
 
 class MediaPlugin(AirflowPlugin):
-    """Serves the contracts under `/prod` and `/api2`, contract 3 under `/api/v<digits>`, and the media pages under `/media`."""
+    """Serves the contracts under `/prod`, `/api2` and `/api/v<digits>`, the media pages under `/media`; counts runs."""
 
     name = "media"
     fastapi_apps = [  # noqa: RUF012
@@ -106,7 +117,9 @@ class MediaPlugin(AirflowPlugin):
         {"app": _pages, "url_prefix": "/media", "name": "media pages"},
     ]
     fastapi_root_middlewares = [{"middleware": _Paths, "args": [], "kwargs": {}, "name": "media, beside the mount"}]  # noqa: RUF012
+    listeners = [run_listener]  # noqa: RUF012
+    deadline_references = [RunCreated]  # noqa: RUF012
     external_views = [  # noqa: RUF012
-        {"destination": "nav", "url_route": "media", "href": "/media/", **_LOOK},
-        {"destination": "dag_run", "url_route": "media-job", "href": "/media/jobs/{DAG_ID}/{RUN_ID}", **_LOOK},
+        {"destination": "nav", "url_route": "media", "href": f"{_MEDIA}/", **_LOOK},
+        {"destination": "dag_run", "url_route": "media-job", "href": f"{_MEDIA}/jobs/{{DAG_ID}}/{{RUN_ID}}", **_LOOK},
     ]

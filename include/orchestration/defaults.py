@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from include.orchestration import deadlines, notifications
 from include.orchestration.retry import MediaRetryPolicy
 from include.settings import Settings
 
-__all__ = ["dag_arguments", "fan_out", "single"]
+__all__ = ["dag_arguments", "fan_out", "single", "watched"]
 
 
 def dag_arguments(settings: Settings) -> dict[str, Any]:
@@ -30,6 +31,11 @@ def dag_arguments(settings: Settings) -> dict[str, Any]:
         "is_paused_upon_creation": False,
         "render_template_as_native_obj": False,
     }
+
+
+def watched(settings: Settings, dag_id: str) -> dict[str, Any]:
+    """Return the arguments of a DAG of whose runs operators are told: how they end, and where they take too long."""
+    return notifications.callbacks(settings) | deadlines.deadlines(settings, dag_id)
 
 
 def fan_out(settings: Settings, kind: str, *, local_slots: int = 1, local_most: int | None = None) -> dict[str, Any]:

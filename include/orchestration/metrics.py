@@ -1,63 +1,96 @@
-"""Metrics of work units, sent through Airflow's own stats client.
+"""Metrics of runs, units and what is around them, sent through Airflow's own stats client.
 
-Whatever Airflow is configured to send to (StatsD, Datadog, OpenTelemetry, or nothing, which is the default) gets these, too. They
-are counters and timings only: gauges of several workers would overwrite each other. Rates are left to who reads them: frames per
-second of all workers is the rate of ``media.frames``, of one unit that rate divided by the rate of ``media.unit.duration``'s sum.
+Whatever Airflow is configured to send to (StatsD, Datadog, OpenTelemetry, or nothing, which is the default) gets these, too;
+:mod:`~include.orchestration.metric_names` lists them. All but one are counters and timings: gauges of several processes would
+overwrite each other. Rates are left to who reads them: frames per second of all workers are the rate of ``media.frames``, of one
+unit that rate divided by the rate of ``media.unit.duration``'s sum.
 
-==========================  =======  ============================  =====================================================
-name                        type     tags                          meaning
-==========================  =======  ============================  =====================================================
-``media.units``             counter  kind, state, backend          attempts that ended; ``state`` as in :data:`STATES`
-``media.failures``          counter  kind, code                    attempts that failed, by the error's code
-``media.unit.duration``     timing   kind, backend                 wall time of the work itself
-``media.unit.wait``         timing   kind, backend                 time from submit to start on a fleet (not Airflow's queue)
-``media.cpu_milliseconds``  counter  kind                          processor time of the worker and its children
-``media.frames``            counter  kind                          frames made
-``media.bytes_read``        counter  kind                          object bytes received
-``media.bytes_written``     counter  kind                          object bytes sent
-==========================  =======  ============================  =====================================================
+No function here raises: what is counted is done, or has its own error, and a metric that is lost may not change that.
 """
 
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, Literal, ParamSpec
 
-__all__ = ["NAMES", "STATES", "State", "Stats", "record_unit"]
+from include.orchestration.metric_names import STATES, State
+from include.orchestration.metric_stats import Stats, airflow_stats, number, tag
+
+__all__ = [
+    "STATES",
+    "RunState",
+    "State",
+    "Stats",
+    "record_alert",
+    "record_ingest",
+    "record_live",
+    "record_machine",
+    "record_notification",
+    "record_relayed",
+    "record_run_end",
+    "record_run_start",
+    "record_unit",
+    "record_upload",
+    "record_webhook",
+]
 
 logger = logging.getLogger(__name__)
 
-State = Literal["done", "reused", "failed", "cancelled"]
-STATES: tuple[State, ...] = ("done", "reused", "failed", "cancelled")
-NAMES = {
-    "media.units": "counter",
-    "media.failures": "counter",
-    "media.unit.duration": "timer",
-    "media.unit.wait": "timer",
-    "media.cpu_milliseconds": "counter",
-    "media.frames": "counter",
-    "media.bytes_read": "counter",
-    "media.bytes_written": "counter",
-}
+RunState = Literal["done", "failed", "stopped"]
+Arguments = ParamSpec("Arguments")
+
 # Units that make frames; the others count those of the whole source again.
 _MAKES_FRAMES = {"video", "upscale"}
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
 
-class Stats(Protocol):
-    """What is used of Airflow's stats client."""
+def _never_raises(record: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    @wraps(record)
+    def recorded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        try:
+            record(*args, **kwargs)
+        except Exception:
+            logger.warning("%s: metrics were not sent.", record.__name__, exc_info=True)
 
-    def incr(self, stat: str, count: int = 1, *, tags: dict[str, Any] | None = None) -> None:
-        """Add to a counter."""
-        ...
-
-    def timing(self, stat: str, dt: float, *, tags: dict[str, Any] | None = None) -> None:
-        """Report a duration in milliseconds."""
-        ...
+    return recorded
 
 
+# -- runs
+
+
+@_never_raises
+def record_run_start(kind: str, queue_seconds: float | None, *, stats: Stats | None = None) -> None:
+    """Report a run that begins, and how long it was queued."""
+    if queue_seconds is not None:
+        (stats or airflow_stats()).timing("media.run.wait", max(0.0, queue_seconds) * 1000, tags={"kind": tag(kind)})
+
+
+@_never_raises
+def record_run_end(kind: str, state: RunState, seconds: float | None, *, stats: Stats | None = None) -> None:
+    """Report a run that has ended, and how long it was at work."""
+    client, tags = stats or airflow_stats(), {"kind": tag(kind), "state": state}
+    client.incr("media.runs", tags=tags)
+    if seconds is not None:
+        client.timing("media.run.duration", max(0.0, seconds) * 1000, tags=tags)
+
+
+@_never_raises
+def record_notification(place: str, state: Literal["sent", "failed"], *, stats: Stats | None = None) -> None:
+    """Report a notification, by the place that was told."""
+    (stats or airflow_stats()).incr("media.notifications", tags={"place": tag(place), "state": state})
+
+
+@_never_raises
+def record_alert(kind: str, *, stats: Stats | None = None) -> None:
+    """Report a run that takes too long."""
+    (stats or airflow_stats()).incr("media.alerts", tags={"kind": tag(kind)})
+
+
+# -- units
+
+
+@_never_raises
 def record_unit(
     kind: str,
     state: State,
@@ -68,7 +101,7 @@ def record_unit(
     queue_seconds: float | None = None,
     stats: Stats | None = None,
 ) -> None:
-    """Report one attempt of a work unit that has ended; never raises.
+    """Report one attempt of a work unit that has ended.
 
     :param kind: the task's kind (``plan``, ``video``, ``upscale`` …).
     :param state: what became of it; ``reused`` where its done-marker was found, so that nothing was done.
@@ -78,54 +111,95 @@ def record_unit(
     :param queue_seconds: how long a fleet let it wait for a machine, where that is known.
     :param stats: instead of Airflow's client.
     """
-    try:
-        where = {"kind": _tag(kind), "backend": _tag(backend)}
-        client = stats or _airflow_stats()
-        _record_end(client, where, state, error_code, queue_seconds)
-        if state == "done":
-            # Where a marker was found, its metrics are those of the work that was done then.
-            _record_work(client, where, metrics or {})
-    except Exception:
-        # The unit is done, or has its own error: a metric that is lost may not change that.
-        logger.warning("The metrics of a %s unit were not sent.", kind, exc_info=True)
-
-
-def _record_end(
-    stats: Stats, where: Mapping[str, str], state: State, error_code: str | None, queue_seconds: float | None
-) -> None:
-    stats.incr("media.units", tags={**where, "state": state})
+    client, where = stats or airflow_stats(), {"kind": tag(kind), "backend": tag(backend)}
+    client.incr("media.units", tags={**where, "state": state})
     if state == "failed":
-        stats.incr("media.failures", tags={"kind": where["kind"], "code": _tag(error_code or "Unknown")})
+        client.incr("media.failures", tags={"kind": where["kind"], "code": tag(error_code or "Unknown")})
     if queue_seconds is not None:
-        stats.timing("media.unit.wait", max(0.0, queue_seconds) * 1000, tags=dict(where))
+        client.timing("media.unit.wait", max(0.0, queue_seconds) * 1000, tags=dict(where))
+    if state == "done":
+        # Where a marker was found, its metrics are those of the work that was done then.
+        _record_work(client, where, metrics or {})
 
 
 def _record_work(stats: Stats, where: Mapping[str, str], metrics: Mapping[str, Any]) -> None:
-    if (seconds := _number(metrics, "wall_seconds")) > 0:
+    if (seconds := number(metrics, "wall_seconds")) > 0:
         stats.timing("media.unit.duration", seconds * 1000, tags=dict(where))
     counts = {
-        "media.cpu_milliseconds": _number(metrics, "cpu_seconds") * 1000,
-        "media.frames": _number(metrics, "frames") if where["kind"] in _MAKES_FRAMES else 0,
-        "media.bytes_read": _number(metrics, "bytes_read"),
-        "media.bytes_written": _number(metrics, "bytes_written"),
+        "media.cpu_milliseconds": number(metrics, "cpu_seconds") * 1000,
+        "media.frames": number(metrics, "frames") if where["kind"] in _MAKES_FRAMES else 0,
+        "media.bytes_read": number(metrics, "bytes_read"),
+        "media.bytes_written": number(metrics, "bytes_written"),
     }
+    _count(stats, counts, {"kind": where["kind"]})
+
+
+@_never_raises
+def record_machine(kind: str, queue: str, seconds: float, dollars: float | None, *, stats: Stats | None = None) -> None:
+    """Report machine time that a Batch job has used, all its attempts, and what it cost, where the instance's price is known."""
+    counts = {"media.machine_milliseconds": seconds * 1000, "media.cost_microdollars": (dollars or 0.0) * 1e6}
+    _count(stats or airflow_stats(), counts, {"kind": tag(kind), "queue": tag(queue)})
+
+
+@_never_raises
+def record_live(seconds: float, targets: list[Mapping[str, Any]], *, stats: Stats | None = None) -> None:
+    """Report an attempt of a live unit that has ended: how long a stream it relayed, and what its targets lost.
+
+    :param targets: as the unit's progress tells them (``dropped``, ``reconnects``).
+    """
+    counts = {
+        "media.live.milliseconds": seconds * 1000,
+        "media.live.dropped": sum(number(target, "dropped") for target in targets),
+        "media.live.reconnects": sum(number(target, "reconnects") for target in targets),
+    }
+    _count(stats or airflow_stats(), counts, {})
+
+
+# -- what is around them
+
+
+@_never_raises
+def record_upload(
+    state: Literal["joined", "done", "failed"], *, size: int = 0, parts: int = 0, stats: Stats | None = None
+) -> None:
+    """Report an upload whose parts have been joined (with their number and bytes), or whose run has ended."""
+    client = stats or airflow_stats()
+    client.incr("media.uploads", tags={"state": state})
+    _count(client, {"media.upload.bytes": size, "media.upload.parts": parts}, {})
+
+
+@_never_raises
+def record_relayed(sent: int, *, stats: Stats | None = None) -> None:
+    """Report bytes that YouTube has taken."""
+    _count(stats or airflow_stats(), {"media.relay.bytes": sent}, {"destination": "youtube"})
+
+
+@_never_raises
+def record_webhook(event: str, *, delivered: bool, attempts: int, stats: Stats | None = None) -> None:
+    """Report an event that was sent to a callback, or could not be.
+
+    :param event: its type, ``transcode.succeeded`` and the like.
+    """
+    client, tags = stats or airflow_stats(), {"event": tag(event), "state": "delivered" if delivered else "failed"}
+    client.incr("media.webhooks", tags=tags)
+    _count(client, {"media.webhook.attempts": attempts}, {"event": tags["event"]})
+
+
+@_never_raises
+def record_ingest(fates: Mapping[str, int], backlog: int | None = None, *, stats: Stats | None = None) -> None:
+    """Report what became of dropped objects.
+
+    :param fates: how many objects met which fate (``started``, ``refused`` …).
+    :param backlog: how many wait for their turn now, where all were looked at.
+    """
+    client = stats or airflow_stats()
+    for fate, count in fates.items():
+        _count(client, {"media.ingest.objects": count}, {"fate": tag(fate)})
+    if backlog is not None:
+        client.gauge("media.ingest.backlog", backlog)
+
+
+def _count(stats: Stats, counts: Mapping[str, float], tags: Mapping[str, str]) -> None:
     for name, count in counts.items():
         if count >= 1:
-            stats.incr(name, round(count), tags={"kind": where["kind"]})
-
-
-def _number(metrics: Mapping[str, Any], name: str) -> float:
-    value = metrics.get(name)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else 0.0
-
-
-def _tag(value: str) -> str:
-    # A tag with another character would make the client refuse the whole metric.
-    return _UNSAFE.sub("_", value)[:64] or "none"
-
-
-def _airflow_stats() -> Stats:
-    # Only here: in a task it is set up by then, and DAG files that import this room need not pay for it.
-    from airflow.sdk.observability import stats  # noqa: PLC0415
-
-    return stats  # type: ignore[no-any-return]  # Airflow is untyped here
+            stats.incr(name, round(count), tags=dict(tags))

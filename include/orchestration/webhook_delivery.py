@@ -24,6 +24,7 @@ from tenacity import (
 from include.errors import InvalidInputData, ParameterError
 from include.net.http import async_http_client
 from include.net.urls import parse_callback
+from include.orchestration.metrics import record_webhook
 from include.orchestration.webhook_events import Event
 from include.settings import Settings
 from include.worker.callback import Callback
@@ -88,6 +89,7 @@ class Courier:
         if secret is None:
             delivery.answer = "no secret to sign with (MEDIA_WEBHOOK_SECRETS)"
             logger.warning("%s to %s: %s", event.type, shown, delivery.answer)
+            record_webhook(event.type, delivered=False, attempts=0)
             return delivery
         webhook, body = Webhook(secret.get_secret_value()), event.body(callback.about)
         retrying = AsyncRetrying(
@@ -105,6 +107,7 @@ class Courier:
         except (httpx.HTTPError, _Refused, InvalidInputData, ParameterError, TimeoutError) as error:
             delivery.answer = _reason(error)
             logger.warning("%s to %s: not delivered in %d attempts", event.type, shown, delivery.attempts)
+        record_webhook(event.type, delivered=delivery.delivered, attempts=delivery.attempts)
         return delivery
 
     async def _attempt(self, webhook: Webhook, url: str, delivery: Delivery, body: str) -> str:

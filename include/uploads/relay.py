@@ -71,9 +71,9 @@ class Relay:
         self._first = 0
 
     @property
-    def advanced(self) -> bool:
-        """Whether YouTube has more now than before :meth:`relay_available` was called."""
-        return self._ledger.note.offset > self._first
+    def sent(self) -> int:
+        """Bytes that YouTube has taken since :meth:`relay_available` was called."""
+        return max(0, self._ledger.note.offset - self._first)
 
     def relay_available(self, seconds: float = math.inf) -> Relayed:
         """Send all that is there, for about so many seconds at most, and return how far that went.

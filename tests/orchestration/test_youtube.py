@@ -55,10 +55,10 @@ def context_of(upload: Upload, **xcoms: Any) -> Any:
     return {"ti": ti, "dag_run": SimpleNamespace(conf=upload.reference.model_dump(), run_id=upload.reference.run_id)}
 
 
-def relay_task(uploads: Uploads, answer: Any, *, advanced: bool = False) -> RelayOperator:
+def relay_task(uploads: Uploads, answer: Any, *, sent: int = 0) -> RelayOperator:
     class Relay:
         def __init__(self) -> None:
-            self.advanced = advanced
+            self.sent = sent
 
         def relay_available(self, seconds: float) -> Relayed:
             if isinstance(answer, BaseException):
@@ -120,7 +120,7 @@ def test_a_relay_waits_longer_each_time_for_a_youtube_that_stays_away(uploads: U
 
 def test_failures_between_which_bytes_arrive_do_not_add_up(uploads: Uploads, upload: Upload) -> None:
     with pytest.raises(TaskDeferred) as caught:
-        relay_task(uploads, YouTubeUnavailable("Away."), advanced=True).resume(context_of(upload), {}, MOST_FAILURES)
+        relay_task(uploads, YouTubeUnavailable("Away."), sent=1).resume(context_of(upload), {}, MOST_FAILURES)
     assert caught.value.kwargs == {"failures": 1}
 
 

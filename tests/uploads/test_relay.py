@@ -326,10 +326,10 @@ def test_a_youtube_that_stays_away_is_left_for_later(rig: Rig) -> None:
     relay = rig.relay()
     with pytest.raises(YouTubeUnavailable, match="503"):
         relay.relay_available()
-    assert not relay.advanced
+    assert not relay.sent
     rig.fault()
     assert relay.relay_available().video_id
-    assert relay.advanced
+    assert relay.sent
     rig.assert_one_right_video()
 
 

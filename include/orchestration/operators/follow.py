@@ -21,15 +21,18 @@ LOG_SECONDS = 10.0
 
 
 class Follower:
-    """Writes progress to the task state store and, less often, to the log."""
+    """Writes progress to the task state store and, less often, to the log; keeps the first and the last event."""
 
     def __init__(self, context: Context) -> None:
         self._store = context["task_state_store"]
         self._began = time.monotonic()
         self._stored = self._logged = float("-inf")
+        self.first: Document = {}
+        self.last: Document = {}
 
     def __call__(self, event: Document) -> None:
         """Take a progress event."""
+        self.first, self.last = self.first or event, event
         now = time.monotonic()
         shortest, longest = STORE_SECONDS
         if now - self._stored >= min(max(shortest, STORE_SHARE * (now - self._began)), longest):

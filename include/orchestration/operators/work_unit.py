@@ -22,7 +22,7 @@ from include.orchestration.batch.assemble import batch_backend, load_units
 from include.orchestration.batch.ended import unit_of
 from include.orchestration.batch.jobs import Verdict
 from include.orchestration.links.batch import JOB_KEY, BatchJobLink, BatchLogLink, job_url
-from include.orchestration.metrics import State, record_unit
+from include.orchestration.metrics import State, record_live, record_unit
 from include.orchestration.operators.follow import Follower, log_line
 from include.settings import get_settings
 from include.worker.groups import grouped, kind_of
@@ -206,6 +206,8 @@ class WorkUnitOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untype
             raise TimedOut(f"The unit ran for {limit:g} s, its deadline (MEDIA_UNIT_TIMEOUT_SECONDS), and was ended.") from None
         finally:
             self._backend = None
+            if "targets" in follower.last:
+                record_live(follower.last["done"] - follower.first["done"], follower.last["targets"])
         if result.get("reused"):
             logger.info("reused: this unit was finished before; its outputs exist and are still right")
         logger.info("Done: %s", result.get("metrics"))

@@ -10,6 +10,7 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.errors import InternalError
+from include.orchestration.metrics import record_upload
 from include.orchestration.upload.access import TaskUpload, open_store
 from include.uploads.models import Problem, Upload
 
@@ -46,11 +47,13 @@ class ReportOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped 
         problem = problem_of(upload)
         if problem is None:
             task.uploads.complete(task.reference)
+            record_upload("done")
             return {kind: upload.at[kind].status for kind in upload.destinations}
         for kind in upload.destinations:
             if not upload.at[kind].is_over:
                 task.uploads.set_destination(upload.atom_id, upload.id, kind, status="failed", error=problem.message)
         task.uploads.fail(task.reference, problem)
+        record_upload("failed")
         raise AirflowFailException(f"{problem.code}: {problem.message}")
 
 

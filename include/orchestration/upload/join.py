@@ -10,6 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 
 from include.errors import Cancelled
+from include.orchestration.metrics import record_upload
 from include.orchestration.upload.access import TaskUpload, failing, open_store
 from include.settings import get_settings
 
@@ -36,6 +37,8 @@ class JoinOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped he
             upload = task.read()
             joiner = Joiner(task.uploads, open_store(), S3Copies(), get_settings().bucket, _Teller(task))
             full = joiner.join(upload)
+        if not upload.joined.done:
+            record_upload("joined", size=full.size, parts=upload.part_count)
         logger.info("%s has %d bytes", full.uri, full.size)
         return {"key": full.key, "size": full.size, "etag": full.etag}
 

@@ -14,6 +14,7 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.errors import Cancelled, MediaError, StorageError, TimedOut
+from include.orchestration.metrics import record_relayed
 from include.orchestration.youtube.destination import YouTubeDestination
 from include.orchestration.youtube.triggers import RelayTrigger
 from include.settings import get_settings
@@ -88,7 +89,8 @@ class RelayOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped h
                     relayed = relay.relay_available(TURN_SECONDS)
                 finally:
                     # Only failures between which nothing arrives are counted.
-                    failures = 0 if relay.advanced else failures
+                    failures = 0 if relay.sent else failures
+                    record_relayed(relay.sent)
         except LeaseTaken as error:
             logger.info("%s", error.message)
             self._defer(upload, failures, not_before=error.until)
