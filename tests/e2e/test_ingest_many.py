@@ -1,4 +1,4 @@
-"""Hundreds of objects at once, some twice, some renamed while they are written, some broken: one run each, none lost, errors shown.
+"""Hundreds of objects at once, some twice, some renamed while being written, some broken: one run each, none lost, errors shown.
 
 ``REELFLOW_TEST_OBJECTS`` is how many (300).
 """
