@@ -19,11 +19,11 @@ from include.media_store.models import ObjectRef, object_uri
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["Listed", "Looked", "S3Inbox"]
+__all__ = ["COPY", "Listed", "Looked", "S3Inbox"]
 
 _MIB = 2**20
 # One request copies 5 GiB at the most, and a server may take its time for that: larger objects are copied in parts, side by side.
-_COPY = TransferConfig(multipart_threshold=1024 * _MIB, multipart_chunksize=256 * _MIB, max_concurrency=8)
+COPY = TransferConfig(multipart_threshold=1024 * _MIB, multipart_chunksize=256 * _MIB, max_concurrency=8)
 _MOST_TAGS = 10  # of an object, says S3
 
 
@@ -50,8 +50,9 @@ class S3Inbox:
     What changes an object names its version, and leaves another version alone.
     """
 
-    def __init__(self, *, client: S3Client | None = None) -> None:
+    def __init__(self, *, client: S3Client | None = None, copy: TransferConfig = COPY) -> None:
         self._client = client or s3_client()
+        self._transfer = copy
 
     def list(self, bucket: str, prefix: str) -> Iterator[Listed]:
         """Yield every object whose key starts with ``prefix``, in the order of the keys' UTF-8 bytes."""
@@ -120,12 +121,12 @@ class S3Inbox:
     def _copy(self, ref: ObjectRef, key: str, head: Any) -> None:
         source: Any = {"Bucket": ref.bucket, "Key": ref.key}
         extra: dict[str, Any] = {"CopySourceIfMatch": f'"{ref.etag}"'}
-        if ref.size >= _COPY.multipart_threshold:
+        if ref.size >= self._transfer.multipart_threshold:
             # Made of parts, the copy is an object of its own: it has what it is given.
             extra |= {"Metadata": head.get("Metadata", {}), "ContentType": head.get("ContentType", "binary/octet-stream")}
-        self._client.copy(source, ref.bucket, key, ExtraArgs=extra, Config=_COPY)
+        self._client.copy(source, ref.bucket, key, ExtraArgs=extra, Config=self._transfer)
         tags = self._tags(ref.bucket, ref.key)
-        if tags and ref.size >= _COPY.multipart_threshold:
+        if tags and ref.size >= self._transfer.multipart_threshold:
             tag_set: Any = [{"Key": name, "Value": value} for name, value in tags.items()]
             self._client.put_object_tagging(Bucket=ref.bucket, Key=key, Tagging={"TagSet": tag_set})
 
