@@ -13,7 +13,19 @@ from typing import Any
 
 from include.ffmpeg_ops.models import Color, VideoStream, VideoTask
 
-__all__ = ["deinterlace", "is_rgb", "output_color", "planar", "prepare", "resize", "retime", "split", "thumbnails"]
+__all__ = [
+    "as_jpeg",
+    "deinterlace",
+    "is_rgb",
+    "output_color",
+    "planar",
+    "prepare",
+    "resize",
+    "retime",
+    "split",
+    "thumbnails",
+    "tone_map",
+]
 
 THUMBNAIL_WIDTH = 1280
 
@@ -97,16 +109,21 @@ def prepare(source: Any, task: VideoTask, lut: Path | None = None) -> Any:
     # Before the trim, so that the frames at a chunk's borders have neighbours.
     source = deinterlace(source, stream)
     source = source.filter("trim", start_pts=chunk.start_pts, end_pts=chunk.end_pts)
-    if stream.color.hdr:
-        if lut is None:
-            raise ValueError("an HDR source needs the path of its LUT")
-        source = (
-            source.filter("scale", in_color_matrix="bt2020", in_range=stream.color.range or "tv", out_range="pc")
-            .filter("format", "gbrp12le")
-            .filter("lut3d", file=str(lut), interp="tetrahedral")
-            .filter("setparams", range="pc", colorspace="gbr", color_primaries="bt709", color_trc="bt709")
-        )
-    return source
+    return tone_map(source, stream, lut)
+
+
+def tone_map(source: Any, stream: VideoStream, lut: Path | None) -> Any:
+    """Make full-range RGB of BT.709 of an HDR stream's pictures; those of any other stream stay as they are."""
+    if not stream.color.hdr:
+        return source
+    if lut is None:
+        raise ValueError("an HDR source needs the path of its LUT")
+    return (
+        source.filter("scale", in_color_matrix="bt2020", in_range=stream.color.range or "tv", out_range="pc")
+        .filter("format", "gbrp12le")
+        .filter("lut3d", file=str(lut), interp="tetrahedral")
+        .filter("setparams", range="pc", colorspace="gbr", color_primaries="bt709", color_trc="bt709")
+    )
 
 
 def retime(prepared: Any, task: VideoTask) -> Any:
@@ -143,7 +160,7 @@ def resize(timed: Any, task: VideoTask, width: int, height: int, picture: tuple[
             "scale",
             *(picture or (width, height)),
             flags="bicubic",
-            **_input(task),
+            **_input(task.stream),
             out_color_matrix=_MATRICES[color.matrix],
             out_range="tv",
         )
@@ -164,11 +181,11 @@ def resize(timed: Any, task: VideoTask, width: int, height: int, picture: tuple[
     )
 
 
-def _input(task: VideoTask) -> dict[str, str]:
+def _input(stream: VideoStream) -> dict[str, str]:
     # After the LUT, and from RGB sources, pictures are full-range RGB.
-    if task.stream.color.hdr or is_rgb(task.stream):
+    if stream.color.hdr or is_rgb(stream):
         return {"in_range": "pc"}
-    return {"in_color_matrix": _MATRICES[_input_matrix(task.stream)], "in_range": task.stream.color.range or "tv"}
+    return {"in_color_matrix": _MATRICES[_input_matrix(stream)], "in_range": stream.color.range or "tv"}
 
 
 def split(stream: Any, count: int) -> list[Any]:
@@ -186,12 +203,14 @@ def thumbnails(prepared: Any, task: VideoTask) -> Any:
     height = max(1, round(stream.display_height * width / stream.display_width))
     # The first frame at or after each PTS: the frame itself, unless damage took it.
     chosen = "+".join(f"gte(pts,{pts})*(isnan(prev_pts)+lt(prev_pts,{pts}))" for pts in task.chunk.thumbnails)
+    chosen_ones = prepared.filter("select", chosen).filter("settb", "1/1").filter("setpts", "N")
+    return as_jpeg(chosen_ones, stream, width, height)
+
+
+def as_jpeg(source: Any, stream: VideoStream, width: int, height: int) -> Any:
+    """Scale tone-mapped pictures of ``stream`` to square pixels as JPEG wants them: JFIF is full-range BT.601."""
     return (
-        prepared.filter("select", chosen)
-        .filter("settb", "1/1")
-        .filter("setpts", "N")
-        # JFIF is full-range BT.601.
-        .filter("scale", width, height, flags="bicubic", **_input(task), out_color_matrix="bt601", out_range="pc")
+        source.filter("scale", width, height, flags="bicubic", **_input(stream), out_color_matrix="bt601", out_range="pc")
         .filter("setsar", 1)
         .filter("format", "yuvj420p")
     )

@@ -142,6 +142,11 @@ class Job:
         return f"{self.prefix}report.json"
 
     @property
+    def compare_prefix(self) -> str:
+        """Prefix of stills before and after upscaling; they stay as long as the documents."""
+        return f"{self.prefix}compare/"
+
+    @property
     def chunks_prefix(self) -> str:
         """Prefix of all files that pass between units."""
         return f"{self.prefix}chunks/"

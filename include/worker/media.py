@@ -63,6 +63,7 @@ class MediaTools:
     splice: Callable[..., Any] = partial(_call, "splice", "splice")
     lead_of: Callable[..., int] = partial(_call, "merge", "lead_of")
     merge: Callable[..., Any] = partial(_call, "merge", "merge")
+    compare: Callable[..., Any] = partial(_call, "comparison", "compare")
     verify_fidelity: Callable[..., Any] = partial(_call, "fidelity", "verify_fidelity")
     guarded_source: Callable[..., Any] = partial(_net, "relay", "guarded_source")
     guarded_target: Callable[..., Any] = partial(_net, "relay", "guarded_target")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from include.errors import StorageError
 from include.ffmpeg_ops.containers import container_of
+from include.media_store.models import ObjectRef
 from include.worker import __version__
 from include.worker.keep_log import keep_log
 from include.worker.models import CODE_VERSION, MergeTask, UnitResult, WorkUnit
@@ -19,7 +22,12 @@ from include.worker.requests import split_key
 from include.worker.work import Made, in_parallel
 from include.worker.workbench import Workbench
 
+if TYPE_CHECKING:
+    from include.ffmpeg_ops.comparison import Still
+
 __all__ = ["MergeWork"]
+
+logger = logging.getLogger(__name__)
 
 
 class MergeWork:
@@ -53,7 +61,7 @@ class MergeWork:
         out_dir.mkdir()
         entry = request.destination_key.removeprefix(folder)
         with keep_log(workbench.scratch / "merge.log") as log:
-            facts = self._make([files[unit.id, "video"] for unit in self._units], out_dir / entry, extension)
+            facts, stills = self._make([files[unit.id, "video"] for unit in self._units], out_dir / entry, extension)
         report = self._report(results, facts)
         (workbench.scratch / "report.json").write_text(report, encoding="utf-8")
         workbench.store.put_bytes(workbench.job.bucket, workbench.job.report_key, report.encode())
@@ -70,6 +78,7 @@ class MergeWork:
             "seconds": round(float(self._plan.info.duration), 3),
             "width": facts["width"],
             "height": facts["height"],
+            "comparisons": self._keep(stills),
         }
         return Made(outputs, metrics=metrics)
 
@@ -78,7 +87,7 @@ class MergeWork:
         if not self._workbench.settings.keep_work_files:
             self._workbench.store.delete_prefix(self._workbench.job.bucket, self._workbench.job.chunks_prefix)
 
-    def _make(self, parts: Sequence[Path], out: Path, extension: str) -> Mapping[str, Any]:
+    def _make(self, parts: Sequence[Path], out: Path, extension: str) -> tuple[Mapping[str, Any], Sequence[Still]]:
         workbench, plan, media = self._workbench, self._plan, self._workbench.media
         container = container_of(extension)
         with workbench.phase("fetch", self._source.size, "bytes"):
@@ -88,6 +97,19 @@ class MergeWork:
             media.splice(parts, plan.manifest, video, lead=media.lead_of(plan.info), cancelled=workbench.cancelled)
         with workbench.phase("merge"):
             media.merge(source, plan.info, video, out, kept=plan.kept, container=container, **workbench.run_arguments())
+        folder = workbench.scratch / "compare"
+        folder.mkdir()
+        with workbench.phase("compare"):
+            stills: Sequence[Still] = media.compare(
+                source,
+                plan.info,
+                plan.manifest,
+                video,
+                folder,
+                scale=self._request.scale,
+                lead=media.lead_of(plan.info),
+                **workbench.run_arguments(),
+            )
         video.unlink()
         with workbench.phase("verify"):
             facts: Mapping[str, Any] = media.verify_fidelity(
@@ -101,7 +123,32 @@ class MergeWork:
                 scratch=workbench.scratch,
                 **workbench.run_arguments(),
             )
-        return facts
+        return facts, stills
+
+    def _keep(self, stills: Sequence[Still]) -> list[dict[str, Any]]:
+        """Keep the stills among the job's documents; they are none of its outputs, so that nothing is made again without them."""
+        workbench, job = self._workbench, self._workbench.job
+
+        def keep(path: Path) -> dict[str, Any]:
+            ref: ObjectRef = workbench.store.upload(path, job.bucket, f"{job.compare_prefix}{path.name}", "image/jpeg")
+            return ref.model_dump(mode="json")
+
+        try:
+            return [
+                {
+                    "time": round(float(still.time), 3),
+                    "frame": still.frame,
+                    "pts": still.pts,
+                    "width": still.width,
+                    "height": still.height,
+                    "before": keep(still.before),
+                    "after": keep(still.after),
+                }
+                for still in stills
+            ]
+        except StorageError as error:
+            logger.warning("The stills to compare are not kept: %s", error.message)
+            return []
 
     def _report(self, results: Sequence[UnitResult], facts: Mapping[str, Any]) -> str:
         workbench, request = self._workbench, self._request
