@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
-from copy import copy
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any
@@ -19,7 +18,7 @@ from anyio.to_thread import run_sync
 from include.errors import AccessDenied, InternalError, ParameterError
 from include.media_api.airflow_reads import AirflowReads
 from include.media_api.coalesced import Coalesced
-from include.media_api.gateway import Run, RunPage, RunQuery, TaskState
+from include.media_api.gateway import Run, RunPage, RunQuery, TaskState, named_token
 from include.media_api.own_loop import OwnLoopTransport
 
 __all__ = ["InProcessGateway", "airflow_app", "mint_token"]
@@ -51,7 +50,6 @@ class InProcessGateway:
         self._user = user
         self._token = token or mint_token
         self._seconds = seconds
-        self._is_personal = False
         transport = transport or OwnLoopTransport(airflow_app)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://localhost/api/v2", trust_env=False)
         self._reads = reads or AirflowReads()
@@ -61,13 +59,6 @@ class InProcessGateway:
         self._readers = asyncio.Semaphore(_AT_ONCE)
         # SQLite has one writer; the others would poll for their turn, each in a thread of the server.
         self._writer = asyncio.Semaphore(1)
-
-    def in_name_of(self, token: str) -> InProcessGateway:
-        """Return the same gateway with another token; see the protocol."""
-        other = copy(self)
-        other._token = lambda _user: token
-        other._is_personal = True
-        return other
 
     async def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str | None = None) -> bool:
         """Create a run; ``False`` where there is one of that id already."""
@@ -128,9 +119,10 @@ class InProcessGateway:
         await self._call("DELETE", _run_path(dag_id, run_id), {204, 404})
 
     async def _call(self, method: str, path: str, expected: set[int], **arguments: Any) -> httpx.Response:
+        named = named_token()
         async with self._readers if method == "GET" else self._writer:
             for attempt in range(1, _ATTEMPTS + 1):
-                headers = {"Authorization": f"Bearer {self._token(self._user)}"}
+                headers = {"Authorization": f"Bearer {named or self._token(self._user)}"}
                 try:
                     # A call within the process knows no timeouts of httpx.
                     async with asyncio.timeout(self._seconds):
@@ -141,7 +133,7 @@ class InProcessGateway:
                 if answer.status_code < 500 or attempt == _ATTEMPTS:
                     break
                 await asyncio.sleep(0.1 * 2**attempt)
-        if answer.status_code == 403 and self._is_personal:
+        if answer.status_code == 403 and named:
             raise AccessDenied("Airflow does not let you do that.")
         if answer.status_code not in expected:
             # The answer may tell of Airflow's insides, so it goes to the log and not to the client.

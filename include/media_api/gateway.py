@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-__all__ = ["AirflowGateway", "Run", "RunPage", "RunQuery", "RunsOf", "TaskState"]
+__all__ = ["AirflowGateway", "Run", "RunPage", "RunQuery", "RunsOf", "TaskState", "in_name_of", "named_token"]
+
+_token: ContextVar[str | None] = ContextVar("token", default=None)
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,24 @@ class TaskState:
     label: str | None = None  # of one of a mapped task: its name
 
 
+@contextmanager
+def in_name_of(token: str) -> Iterator[None]:
+    """Let what a gateway changes meanwhile bear this token of Airflow's: its log names that user, and rights are theirs.
+
+    The gateway raises ``AccessDenied`` where they lack them. Else it acts in the name of ``MEDIA_AIRFLOW_USER``.
+    """
+    before = _token.set(token)
+    try:
+        yield
+    finally:
+        _token.reset(before)
+
+
+def named_token() -> str | None:
+    """Return the token of :func:`in_name_of`; ``None`` outside of it."""
+    return _token.get()
+
+
 class AirflowGateway(Protocol):
     """The runs of Airflow. Methods raise ``InternalError`` where Airflow does not answer as it should."""
 
@@ -110,13 +132,6 @@ class AirflowGateway(Protocol):
 
     async def clear_tasks(self, dag_id: str, run_id: str, tasks: Collection[tuple[str, int]]) -> None:
         """Start tasks of a run again, by id and map index, and all that follow them."""
-        ...
-
-    def in_name_of(self, token: str) -> AirflowGateway:
-        """Return the same gateway, whose writes bear another token of Airflow's: its log names that user, and rights are theirs.
-
-        It raises ``AccessDenied`` where they lack them.
-        """
         ...
 
     async def delete(self, dag_id: str, run_id: str) -> None:

@@ -1,14 +1,12 @@
-"""Stopping and retrying jobs, each in the name of the user who asks for it."""
+"""Stopping and retrying jobs."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from anyio.to_thread import run_sync
 from pydantic import ValidationError
 
 from include.errors import AccessDenied, MediaError
-from include.media_api.gateway import AirflowGateway, Run
+from include.media_api.gateway import Run
 from include.media_api.services import Services
 from include.media_api.task_status import LIVE_DAG, note_cancelled, settled
 from include.media_api.upload_service import UPLOAD_DAG, UploadService
@@ -31,10 +29,11 @@ class Conflict(MediaError):
 
 
 class Actions:
-    """What the buttons of the pages do."""
+    """What the buttons of the pages do, in the name of the user whose request it is."""
 
     def __init__(self, services: Services, uploads: UploadService, jobs: Jobs) -> None:
         self._services = services
+        self._gateway = services.gateway
         self._uploads = uploads
         self._jobs = jobs
 
@@ -43,13 +42,12 @@ class Actions:
         run = await self._changeable(person, dag_id, run_id)
         if run.is_finished:
             raise Conflict("The job has ended already.")
-        gateway = self._services.gateway.in_name_of(person.token)
         if kind_of(dag_id, run.conf) == "task":
-            await self._stop_task(gateway, run)
+            await self._stop_task(run)
         elif dag_id == UPLOAD_DAG:
-            await self._abort_upload(gateway, run)
+            await self._abort_upload(run)
         else:
-            await gateway.stop(dag_id, run_id)
+            await self._gateway.stop(dag_id, run_id)
         return await self._now(person, dag_id, run_id)
 
     async def retry(self, person: Person, dag_id: str, run_id: str) -> Job:
@@ -57,7 +55,6 @@ class Actions:
         run = await self._changeable(person, dag_id, run_id)
         if not (await self._jobs.one(person, run)).can_retry:
             raise Conflict("Only a job that has failed, or was stopped, can be retried.")
-        gateway = self._services.gateway.in_name_of(person.token)
         if kind_of(dag_id, run.conf) == "task" and (job := self._job_of(run)) is not None:
             # Else it would be told as cancelled, and a live one would end at once.
             await run_sync(self._services.store.delete, job.bucket, job.cancelled_key)
@@ -65,12 +62,12 @@ class Actions:
         undone = [(task.task_id, task.map_index) for task in await self._jobs.tasks(run) if task.state != "success"]
         if dag_id == UPLOAD_DAG or not undone:
             # The first task of an upload's run makes it one that is at work.
-            await gateway.clear(dag_id, run_id)
+            await self._gateway.clear(dag_id, run_id)
         else:
-            await gateway.clear_tasks(dag_id, run_id, undone)
+            await self._gateway.clear_tasks(dag_id, run_id, undone)
         return await self._now(person, dag_id, run_id)
 
-    async def _stop_task(self, gateway: AirflowGateway, run: Run) -> None:
+    async def _stop_task(self, run: Run) -> None:
         """Stop a task of contract 3: its client is told that it is cancelled."""
         job = self._job_of(run)
         if job is not None:
@@ -79,17 +76,16 @@ class Actions:
             await run_sync(note_cancelled, job)
         # A live unit looks for the note, closes its recordings and ends; Airflow would give it seconds.
         if run.dag_id != LIVE_DAG or run.state == "queued" or job is None:
-            await gateway.stop(run.dag_id, run.run_id)
+            await self._gateway.stop(run.dag_id, run.run_id)
 
-    async def _abort_upload(self, gateway: AirflowGateway, run: Run) -> None:
+    async def _abort_upload(self, run: Run) -> None:
         """End an upload as contract 4 does: its parts are removed."""
         try:
             reference = UploadReference.model_validate(run.conf)
         except ValidationError:
-            await gateway.stop(run.dag_id, run.run_id)
+            await self._gateway.stop(run.dag_id, run.run_id)
             return
-        uploads = replace(self._uploads, gateway=gateway)
-        await uploads.abort(reference.client, reference.atom_id, reference.upload_id)
+        await self._uploads.abort(reference.client, reference.atom_id, reference.upload_id)
 
     def _job_of(self, run: Run) -> documents.Job | None:
         return job_of(self._services.store, self._services.settings, run.dag_id, run.conf)

@@ -21,7 +21,7 @@ from include.media_pages.actions import Actions
 from include.media_pages.detail import Details
 from include.media_pages.jobs import Jobs
 from include.media_pages.login import Login
-from include.media_pages.security import DoorMiddleware, content_security_policy
+from include.media_pages.security import DoorMiddleware, StartersMiddleware, content_security_policy
 from include.media_store.addresses import origins
 
 __all__ = ["create_pages_app"]
@@ -44,8 +44,9 @@ def create_pages_app(services: Services, uploads: UploadService, login: Login) -
     for path, name in PAGES.items():
         app.add_api_route(path, partial(_document, name), methods=["GET"], response_class=FileResponse)
     trusted = partial(TrustedClientMiddleware, client=services.settings.pages_client)
-    app.mount("/prod", create_app(services.settings, services.store, services.gateway, authenticate=trusted))
-    app.mount("/api2", create_uploads_app(uploads, authenticate=trusted))
+    prod = create_app(services.settings, services.store, services.gateway, authenticate=trusted)
+    app.mount("/prod", StartersMiddleware(prod, {"/": ("super_resolution",), "": ("transcode", "video_transcode")}))
+    app.mount("/api2", StartersMiddleware(create_uploads_app(uploads, authenticate=trusted), {"": ("upload",)}, writing="/url"))
     app.add_api_route("/static/js/upload/uploader.js", _uploader, methods=["GET"], response_class=FileResponse)
     app.mount("/static", _Assets(directory=STATIC))
     # The last one added is the outermost.

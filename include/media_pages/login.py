@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+from urllib.parse import urlencode
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -20,7 +21,7 @@ Right = Literal["read", "start", "change"]
 DAGS = ("transcode", "super_resolution", "live", "upload", "video_transcode", "ingest_object")
 _METHODS: Mapping[Right, Any] = {"read": "GET", "start": "POST", "change": "PUT"}
 _RIGHTS_SECONDS = 5.0
-_TOKEN_SECONDS = 60
+_TOKEN_SECONDS = 600  # what waits for SQLite's one writer may wait for a minute, several times
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class AirflowLogin:
         """See :meth:`Login.address`."""
         from airflow.api_fastapi.app import get_auth_manager  # noqa: PLC0415
 
-        return str(get_auth_manager().get_url_login(next_url=back))
+        return f"{get_auth_manager().get_url_login()}?{urlencode({'next': back})}"
 
 
 def _rights_of(manager: Any, user: Any) -> frozenset[tuple[str, Right]]:
@@ -96,10 +97,11 @@ def _rights_of(manager: Any, user: Any) -> frozenset[tuple[str, Right]]:
         (dag_id, right)
         for dag_id in DAGS
         for right, method in _METHODS.items()
-        if manager.is_authorized_dag(
-            method=method,
-            access_entity=DagAccessEntity.RUN,
-            details=DagDetails(id=dag_id, team_name=teams.get(dag_id)),
-            user=user,
+        if all(
+            manager.is_authorized_dag(
+                method=method, access_entity=entity, details=DagDetails(id=dag_id, team_name=teams.get(dag_id)), user=user
+            )
+            # To clear tasks is to change them, and the run.
+            for entity in (DagAccessEntity.RUN, *([DagAccessEntity.TASK_INSTANCE] if right != "start" else []))
         )
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import nullcontext
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -10,9 +11,10 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from include.media_pages.login import Login
+from include.media_api.gateway import in_name_of
+from include.media_pages.login import Login, Person, Right
 
-__all__ = ["DoorMiddleware", "content_security_policy"]
+__all__ = ["DoorMiddleware", "StartersMiddleware", "content_security_policy"]
 
 HEADER = "x-reelflow"
 _READS = {"GET", "HEAD"}
@@ -51,7 +53,9 @@ class DoorMiddleware:
         else:
             # A mounted app shares the root app's state dictionary, which other requests see: replace, never update.
             scope["state"] = {**scope.get("state", {}), "person": person}
-            await self._app(scope, receive, guarded)
+            # Airflow's own log tells who has changed something, and Airflow has the last word on whether they may.
+            with nullcontext() if scope["method"] in _READS else in_name_of(person.token):
+                await self._app(scope, receive, guarded)
 
     def _stranger(self, scope: Scope) -> Response:
         """Return the answer to one who is not logged in: a browser that opens a page is led to the login."""
@@ -69,6 +73,31 @@ class DoorMiddleware:
         headers["cross-origin-resource-policy"] = "same-origin"
         headers["vary"] = "Cookie, Authorization"
         headers.setdefault("cache-control", "no-store")
+
+
+class StartersMiddleware:
+    """Lets through to a contract's app who may start runs of all its DAGs; to requests that only read, who may see them.
+
+    What gives write access counts as starting, whatever its method.
+    """
+
+    def __init__(self, app: ASGIApp, dags: Mapping[str, Collection[str]], writing: str = "") -> None:
+        """Wrap ``app``; ``dags`` are those of a path within it (of ``""``: of all others), ``writing`` how such paths end."""
+        self._app = app
+        self._dags = dags
+        self._writing = writing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        person: Person = scope["state"]["person"]
+        reads = scope["method"] in _READS and not (self._writing and path.endswith(self._writing))
+        right: Right = "read" if reads else "start"
+        if not all(person.may(right, dag_id) for dag_id in self._dags.get(path, self._dags[""])):
+            refusal = {"message": "Airflow does not let you see these runs." if reads else "Airflow does not let you start this."}
+            await JSONResponse(refusal, status_code=403)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 def content_security_policy(origins: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ import pytest
 from include.errors import AccessDenied, InternalError, ParameterError
 from include.media_api.airflow_gateway import InProcessGateway
 from include.media_api.airflow_reads import AirflowReads
-from include.media_api.gateway import RunPage, TaskState
+from include.media_api.gateway import RunPage, TaskState, in_name_of
 from include.media_api.own_loop import OwnLoopTransport
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -83,10 +83,13 @@ def test_tasks_are_cleared_with_all_that_follow_them() -> None:
 
 
 def test_what_is_done_in_the_name_of_a_user_bears_their_token() -> None:
-    _, (asked,) = call(always(200, {}), lambda gateway: gateway.in_name_of("ada's").stop("transcode", "r"))
+    with in_name_of("ada's"):
+        _, (asked,) = call(always(200, {}), lambda gateway: gateway.stop("transcode", "r"))
     assert asked.headers["authorization"] == "Bearer ada's"
-    with pytest.raises(AccessDenied):
-        call(always(403, {}), lambda gateway: gateway.in_name_of("vera's").stop("transcode", "r"))
+    with in_name_of("vera's"), pytest.raises(AccessDenied):
+        call(always(403, {}), lambda gateway: gateway.stop("transcode", "r"))
+    _, (asked,) = call(always(200, {}), lambda gateway: gateway.stop("transcode", "r"))
+    assert asked.headers["authorization"] == "Bearer token-of-admin"
 
 
 @pytest.mark.parametrize("status", [204, 404])
