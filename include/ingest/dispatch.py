@@ -70,8 +70,9 @@ def _dispatch(ingest: Ingest, one: Dropped, runs: Runs, *, has_room: bool) -> Di
     looked = ingest.inbox.look(one.bucket, one.key)
     if looked is None:
         return Dispatched(one, "gone")
-    seconds = ingest.settings.ingest_settle_seconds
-    rest = seconds if one.etag not in {"", looked.ref.etag} else seconds - looked.age
+    rest = ingest.settings.ingest_settle_seconds - looked.age
+    if one.etag not in {"", looked.ref.etag}:
+        rest = max(rest, ingest.settings.ingest_poll_seconds)
     if rest > 0:
         return Dispatched(one, "unsettled", "may still be written", seconds=rest)
     claim = Claims(ingest).find(Dropped(one.bucket, one.key, looked.ref.etag).claim_id)

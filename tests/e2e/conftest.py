@@ -57,6 +57,8 @@ def stack(ffmpeg_notes: Path, youtube: YouTube, tmp_path_factory: pytest.TempPat
         "MEDIA_UNIT_SLOTS": "2",
         "MEDIA_UPLOAD_PART_SIZE": str(5 * 2**20),
         "MEDIA_UPLOAD_POLL_SECONDS": "0.5",
+        "MEDIA_INGEST_SETTLE_SECONDS": "2",
+        "MEDIA_INGEST_POLL_SECONDS": "1",
         "MEDIA_UPLOAD_PART_TIMEOUT_SECONDS": "45",
         "MEDIA_YOUTUBE_URL": youtube.url,
         "AIRFLOW_CONN_YOUTUBE_DEFAULT": json.dumps(youtube.connection),

@@ -53,7 +53,7 @@ class Bench:
     def delete(self, key: str) -> None:
         self.client.delete_object(Bucket=self.bucket, Key=key)
 
-    def keys(self, prefix: str = "") -> list[str]:
+    def there(self, prefix: str = "") -> list[str]:
         """Keys below the place, without its name, but for work documents."""
         listed = [ref.key.removeprefix(self.root) for ref in self.ingest.store.list(self.bucket, self.root + prefix)]
         return [key for key in listed if prefix or not key.startswith("_reelflow/")]

@@ -31,8 +31,9 @@ def test_folders_tell_what_is_made_of_an_object(key: str, kind: str | None) -> N
 @pytest.mark.parametrize(
     "name",
     [
-        "folder/", "clip.mp4.part", "clip.mp4.filepart", "clip.mp4.crdownload", "clip.mp4.1a2b3c4d.partial", "clip.TMP", "clip.mp4~",
-        ".clip.mp4.Xy12", ".hidden/clip.mp4", "~$clip.mp4", "clip.mp4.json", "clip.json", "clip.mp4.error.json", "folder_$folder$",
+        "folder/", "clip.mp4.part", "clip.mp4.filepart", "clip.mp4.crdownload", "clip.mp4.1a2b3c4d.partial", "clip.TMP",
+        "clip.mp4~", ".clip.mp4.Xy12", ".hidden/clip.mp4", "~$clip.mp4", "folder_$folder$",
+        "clip.mp4.json", "clip.json", "clip.mp4.error.json",
     ],
 )  # fmt: skip
 def test_what_is_in_the_making_or_belongs_to_an_object_is_none(name: str) -> None:

@@ -37,7 +37,7 @@ def test_a_finished_object_moves_with_its_sidecar_metadata_and_tags(bench: Bench
     for _ in range(2):  # a report that was killed is tried again
         settle(bench.ingest, claim, None)
     folder = f"finished/{bench.transcode}news/clip_{claim.version}/"
-    assert bench.keys() == [f"{folder}clip.json", f"{folder}clip.mp4"]
+    assert bench.there() == [f"{folder}clip.json", f"{folder}clip.mp4"]
     moved = bench.ingest.inbox.look(bench.bucket, f"{bench.root}{folder}clip.mp4")
     assert (dict(moved.metadata), dict(moved.tags)) == ({"owner": "me"}, {"team": "news"})
     assert Claims(bench.ingest).find(claim.id).state == "done"
@@ -49,9 +49,9 @@ def test_a_sidecar_that_serves_another_object_stays(bench: Bench) -> None:
     claim, other = claimed(bench, first.key), claimed(bench, second.key)
     settle(bench.ingest, claim, None)
     sidecar = f"{bench.upscale}clip.json".removeprefix(bench.root)
-    assert sidecar in bench.keys()
+    assert sidecar in bench.there()
     settle(bench.ingest, other, None)
-    assert sidecar not in bench.keys()
+    assert sidecar not in bench.there()
 
 
 def test_a_new_version_of_object_or_sidecar_is_left_alone(bench: Bench) -> None:
@@ -64,7 +64,7 @@ def test_a_new_version_of_object_or_sidecar_is_left_alone(bench: Bench) -> None:
     assert bench.ingest.store.get_bytes(bench.bucket, one.key) == b"second"
     assert bench.read(f"{one.key}.json") == {"type": "m3u8"}
     settle(bench.ingest, claim, ERROR)
-    assert not [key for key in bench.keys() if key.endswith(".error.json")], "the error is that of a version that is gone"
+    assert not [key for key in bench.there() if key.endswith(".error.json")], "the error is that of a version that is gone"
 
 
 @pytest.mark.parametrize("finished", ["tag", "keep"])
@@ -79,7 +79,7 @@ def test_a_finished_object_may_stay(finished: str, make_bench: Callable[..., Ben
         expected |= {"reelflow:state": "done", "reelflow:run": claim.run_id}
     settle(bench.ingest, claim, None)
     assert tags(bench, one.key) == expected
-    assert bench.keys() == [one.key.removeprefix(bench.root)], "the error document goes when it succeeds"
+    assert bench.there() == [one.key.removeprefix(bench.root)], "the error document goes when it succeeds"
 
 
 def test_ten_tags_leave_no_place_for_two_more(make_bench: Callable[..., Bench]) -> None:
@@ -140,4 +140,4 @@ def test_another_version_is_neither_moved_nor_tagged(bench: Bench) -> None:
     stale = ObjectRef(bucket=bench.bucket, key=one.key, etag="0" * 32, size=6)
     assert not bench.ingest.inbox.move(stale, f"{bench.root}finished/clip.mp4")
     assert not bench.ingest.inbox.tag(stale, {"a": "b"})
-    assert bench.keys() == [one.key.removeprefix(bench.root)]
+    assert bench.there() == [one.key.removeprefix(bench.root)]
