@@ -160,7 +160,8 @@ class Settings(BaseSettings):
         description="Most runs of dropped objects at once, of the 16 that a DAG may have; the others wait in their folders.",
     )
     ingest_queue_url: str = Field(
-        "", description="SQS queue of S3's events about dropped objects, which has a dead-letter queue; empty: they are looked for."
+        "",
+        description="SQS queue of S3's events about dropped objects, which has a dead-letter queue; empty: they are looked for.",
     )
     ingest_queue_poll_seconds: float = Field(5.0, gt=0, description="Time between two looks whether messages are in that queue.")
 
@@ -300,6 +301,11 @@ class Settings(BaseSettings):
     )
     batch_poll_seconds: float = Field(10.0, gt=0, description="Time between two looks at all waiting jobs (one call per 100).")
     batch_slots: int = Field(200, gt=0, description="Jobs at once: slots of the Airflow pool `media_batch`.")
+    batch_instances: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description="Instance type of a queue's machines, as `queue:type,queue2:type` (`Transcode_queue_Spot:c6i.xlarge`), to "
+        "count what jobs cost.",
+    )
     batch_log_group: str = Field(
         "/reelflow/batch", description="CloudWatch log group of job definitions whose jobs do not name theirs."
     )
@@ -327,6 +333,16 @@ class Settings(BaseSettings):
         if not all(dag and seconds.isdecimal() for dag, _, seconds in pairs):
             raise ValueError("MEDIA_ALERT_SECONDS wants dag:seconds pairs, separated by commas")
         return {dag: int(seconds) for dag, _, seconds in pairs}
+
+    @field_validator("batch_instances", mode="before")
+    @classmethod
+    def _split_instances(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [item.partition(":") for item in _items(value)]
+        if not all(queue and instance for queue, _, instance in pairs):
+            raise ValueError("MEDIA_BATCH_INSTANCES wants queue:type pairs, separated by commas")
+        return {queue: instance for queue, _, instance in pairs}
 
     @field_validator("signing_keys", mode="before")
     @classmethod

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from include.orchestration import metrics
+from include.orchestration.metric_names import METRICS
 from tests.compose.files import MONITORING, compose, services
 
 PREFIX = "airflow."
@@ -43,10 +43,10 @@ def emitted(match: str) -> str:
     """Return the type of what a rule matches: counter, gauge, timer."""
     name = match.removeprefix(PREFIX)
     assert name != match, f"{match}: what Airflow's client sends begins with its prefix"
-    if name in metrics.NAMES:
-        return metrics.NAMES[name]
+    if name in METRICS:
+        return "timer" if METRICS[name].type == "timing" else METRICS[name].type
     assert name not in NEVER_SENT, f"Airflow lists {name}, but does not send it"
-    assert name in airflow_registry(), f"neither Airflow nor include/orchestration/metrics.py emits {name}"
+    assert name in airflow_registry(), f"neither Airflow nor we emit {name}"
     return str(airflow_registry()[name]["type"])
 
 
@@ -82,10 +82,8 @@ def series() -> dict[str, set[str]]:
 
 
 def tags_of(name: str) -> set[str]:
-    if name in metrics.NAMES:
-        documented = re.search(rf"``{re.escape(name)}``\s+\w+\s+([\w, ]+?)\s{{2,}}", metrics.__doc__ or "")
-        assert documented, f"{name} is not in the table of include/orchestration/metrics.py"
-        return set(documented[1].split(", "))
+    if name in METRICS:
+        return set(METRICS[name].tags)
     return set(airflow_registry()[name]["name_variables"]) | {"dag_id", "task_id", "run_type", "queue"}
 
 
@@ -99,7 +97,7 @@ def test_every_rule_matches_something_that_is_emitted_and_names_it_by_its_type(r
 
 
 def test_everything_that_we_emit_is_kept() -> None:
-    assert {PREFIX + name for name in metrics.NAMES} <= {rule["match"] for rule in mappings()}
+    assert {PREFIX + name for name in METRICS} <= {rule["match"] for rule in mappings()}
 
 
 def test_what_has_no_rule_is_dropped_lest_airflows_names_grow_without_end() -> None:

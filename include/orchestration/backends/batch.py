@@ -22,8 +22,10 @@ from include.orchestration.batch.active import active_jobs
 from include.orchestration.batch.ended import failed_one, failure, result_of, summed
 from include.orchestration.batch.jobs import OURS, BatchJob, Limits, Verdict, decide, oldest
 from include.orchestration.batch.memory import Memory
+from include.orchestration.batch.price import dollars
 from include.orchestration.batch.service import BatchService
 from include.orchestration.batch.submission import Lane, Work, lane_of, submission
+from include.orchestration.metrics import record_machine
 from include.settings import Settings
 
 if TYPE_CHECKING:
@@ -187,6 +189,8 @@ class BatchBackend:
 
     def _tell(self, job: BatchJob) -> None:
         """Note that the task knows what became of the job."""
+        if job.size == 0:
+            record_machine(self.work.units[0].task.kind, job.queue, job.machine_seconds, dollars(job, self.settings))
         self.memory.write(told=True, log_group=self._log_group(job), log=job.last_attempt.log_stream or "")
 
     def _log_group(self, job: BatchJob) -> str:

@@ -68,6 +68,7 @@ class BatchJob:
     tags: Mapping[str, str] = field(default_factory=dict)
     size: int = 0
     children: Mapping[str, int] = field(default_factory=dict)
+    vcpus: float | None = None
 
     @classmethod
     def of(cls, described: Mapping[str, Any]) -> BatchJob:
@@ -91,6 +92,7 @@ class BatchJob:
             tags=described.get("tags") or {},
             size=int(array.get("size") or 0),
             children=array.get("statusSummary") or {},
+            vcpus=_vcpus(container),
         )
 
     @property
@@ -143,6 +145,12 @@ class BatchJob:
         return max(0.0, started - self.created) if started else None
 
     @property
+    def machine_seconds(self) -> float:
+        """How long machines worked on it, all attempts together; of an array job that is not known, and 0."""
+        attempts = self.attempts or (self.current,)
+        return sum(max(0.0, one.stopped - one.started) for one in attempts if one.started and one.stopped)
+
+    @property
     def fraction(self) -> float:
         """Share of an array's children that have ended well."""
         return self.children.get("SUCCEEDED", 0) / self.size if self.size else 0.0
@@ -176,6 +184,12 @@ def _attempt(described: Mapping[str, Any], container: Mapping[str, Any]) -> Atte
         started=_seconds(described.get("startedAt")),
         stopped=_seconds(described.get("stoppedAt")),
     )
+
+
+def _vcpus(container: Mapping[str, Any]) -> float | None:
+    required = {item.get("type"): item.get("value") for item in container.get("resourceRequirements") or ()}
+    value = required.get("VCPU") or container.get("vcpus")
+    return float(value) if value else None
 
 
 def _seconds(milliseconds: Any) -> float | None:
