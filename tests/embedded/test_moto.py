@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from threading import Barrier
+from time import sleep
+from types import SimpleNamespace
 from typing import Any
 
-from botocore.exceptions import ClientError
 from moto.s3 import models
+from moto.s3.responses import S3Response
 
-from include.embedded.moto import lock_etags
-from include.media_store.client import s3_client
-from tests.servers import S3Server
+from include.embedded.moto import lock_etags, lock_objects
 
 
 def test_an_object_has_one_etag_whoever_else_reads_it(monkeypatch) -> None:
@@ -27,17 +26,25 @@ def test_an_object_has_one_etag_whoever_else_reads_it(monkeypatch) -> None:
         assert {reader.result() for reader in readers} == {f'"{hashlib.md5(content).hexdigest()}"'}
 
 
-def test_of_many_who_want_an_object_not_to_be_there_yet_one_makes_it(s3: S3Server, bucket: str) -> None:
-    clients = [s3_client() for _ in range(8)]
-    for number in range(5):
-        ready = Barrier(len(clients))
+def test_writes_on_a_condition_come_one_after_the_other_and_others_at_once(monkeypatch) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+    together = Barrier(2)
 
-        def make(client: Any, key: str = f"claims/{number}", ready: Barrier = ready) -> bool:
-            ready.wait()
-            with suppress(ClientError):
-                client.put_object(Bucket=bucket, Key=key, Body=b"{}", IfNoneMatch="*")
-                return True
-            return False
+    def put(response: Any) -> None:
+        inside.append(1)
+        most.append(len(inside))
+        if response.headers:
+            sleep(0.02)
+        else:
+            together.wait(timeout=30)
+        inside.pop()
 
-        with ThreadPoolExecutor(len(clients)) as pool:
-            assert sum(pool.map(make, clients)) == 1
+    monkeypatch.setattr(S3Response, "put_object", put)
+    lock_objects()
+    with ThreadPoolExecutor(4) as pool:
+        conditions = [{"If-None-Match": "*"}, {"If-Match": "x"}] * 4
+        list(pool.map(lambda headers: S3Response.put_object(SimpleNamespace(headers=headers)), conditions))
+        assert max(most) == 1
+        list(pool.map(lambda headers: S3Response.put_object(SimpleNamespace(headers=headers)), [{}, {}]))
+        assert max(most) == 2
