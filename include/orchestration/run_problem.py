@@ -27,6 +27,8 @@ def problem_of(dag_id: str, run_id: str, conf: Mapping[str, Any], started: datet
     """Return ``{"code", "message"}``, or ``None`` where nothing tells; raises :class:`MediaError` where that cannot be read."""
     if dag_id == "upload":
         return _of_upload(conf)
+    if dag_id == "ingest_object":
+        return _of_ingest(conf)
     job = job_of(dag_id, conf)
     outcome = job.read_outcome() if job else None
     if outcome is None or outcome.run_id != run_id:
@@ -44,6 +46,15 @@ def film_seconds(dag_id: str, conf: Mapping[str, Any]) -> float | None:
         return None
     plan = job.read_super_resolution_plan() if dag_id == "super_resolution" else job.read_plan()
     return float(plan.info.duration)
+
+
+def _of_ingest(conf: Mapping[str, Any]) -> dict[str, Any] | None:
+    from include.ingest.claims import Claims  # noqa: PLC0415
+    from include.ingest.place import open_ingest  # noqa: PLC0415
+
+    claim_id = conf.get("claim_id")
+    claim = Claims(open_ingest()).find(claim_id) if isinstance(claim_id, str) else None
+    return claim.error if claim else None
 
 
 def _of_upload(conf: Mapping[str, Any]) -> dict[str, Any] | None:
