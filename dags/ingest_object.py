@@ -7,6 +7,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, task
 
 from include.orchestration import params
+from include.orchestration.defaults import watched
 from include.orchestration.ingest.tasks import ObjectReference
 from include.orchestration.retry import MediaRetryPolicy
 from include.settings import get_settings
@@ -35,6 +36,7 @@ with DAG(
     default_args={"owner": "reelflow", "retries": 3, "retry_delay": timedelta(seconds=5)},
     max_active_runs=4,
     is_paused_upon_creation=False,
+    **watched(settings, "ingest_object"),
 ):
 
     @task(retry_policy=MediaRetryPolicy(), execution_timeout=timedelta(minutes=10))

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 from airflow.sdk import DAG, task
 
+from include.orchestration.defaults import watched
 from include.orchestration.ingest.sensor import DroppedObjectsSensor
 from include.orchestration.retry import MediaRetryPolicy
 from include.settings import get_settings
@@ -42,6 +43,7 @@ with DAG(
     max_active_runs=1,
     catchup=False,
     is_paused_upon_creation=False,
+    **watched(settings, "ingest_s3"),
 ):
 
     @task(execution_timeout=timedelta(minutes=30))

@@ -93,7 +93,9 @@ def _put_away(ingest: Ingest, claim: Claim) -> None:
             if len(f"{target}{claim.key[len(folder) :]}.json".encode()) > _MOST_KEY_BYTES:
                 target = f"{ingest.settings.ingest_finished_folder}{claim.version}/"
             ingest.inbox.move(_ref(claim), f"{target}{claim.key[len(folder) :]}")
-            _move_sidecar(ingest, claim, target)
+            # What another version of the object begins with stays with it.
+            if not _is_replaced(ingest, claim):
+                _move_sidecar(ingest, claim, target)
     except MediaError as error:
         if error.retryable:
             raise
@@ -105,7 +107,7 @@ def _move_sidecar(ingest: Ingest, claim: Claim, target: str) -> None:
     if claim.sidecar is None:
         return
     ref = ingest.store.head(claim.bucket, claim.sidecar)
-    # Another version is for what comes next, and one that has no extension of the object's may be for others, too.
+    # Another version is for what comes next, and one without the object's extension may be for others, too.
     if ref is None or ref.etag != claim.sidecar_etag or _is_shared(ingest, claim):
         return
     ingest.inbox.move(ref, f"{target}{claim.sidecar.rpartition('/')[2]}")

@@ -159,13 +159,12 @@ def test_what_was_told_of_in_vain_is_told_of_again_later_and_later(bench: Bench,
     bench.drop(f"{bench.transcode}clip.mp4")
     seen(bench, watch)
     times = []
-    for _ in range(200):
+    for _ in range(40):
         if seen(bench, watch):
             times.append(clock.now)
-        clock.now += 5
+        clock.now += 15
     gaps = [after - before for before, after in pairwise(times)]
-    assert gaps[:4] == [15, 30, 60, 120]
-    assert max(gaps) <= module.LONGEST_SECONDS
+    assert gaps == [15, 30, 60, 120, 240]
 
 
 def test_a_settled_object_or_sidecar_that_is_written_again_is_seen(

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from include.orchestration.ingest.runs import TaskIngestRuns
 from include.orchestration.ingest.watch_trigger import SIGHT_KEY
+from include.orchestration.metrics import record_ingest
 from include.orchestration.params import read
 from include.worker.requests import Document
 
@@ -45,7 +46,9 @@ def dispatch_sight(context: Context) -> dict[str, int]:
         counts.update({f"overdue {what}": count for what, count in reconcile(ingest, runs).items()})
     dropped = [Dropped(bucket, key, etag) for bucket, key, etag in sight.get("dropped", ())]
     # The sensor has counted the room, a moment ago.
-    counts.update(one.fate for one in dispatch(ingest, dropped, runs, room=len(dropped)))
+    fates = Counter(str(one.fate) for one in dispatch(ingest, dropped, runs, room=len(dropped)))
+    record_ingest(fates)
+    counts.update(fates)
     logger.info("Dispatched: %s", dict(counts))
     return dict(counts)
 
