@@ -142,7 +142,7 @@ class Documents:
             made: Value | None = load(data)
         except (ValueError, MediaError) as error:
             # Logged once for each version; pydantic's errors are ValueErrors.
-            logger.warning("%s is no %s that can be read: %s", ref.uri, what, error)
+            logger.warning("%s is no %s that can be read: %s", ref.uri, what, str(error).partition("\n")[0])
             made = None
         entry = (min(len(data), _MOST_BYTES) or 1, made)
         with self._lock:
