@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Asset, AssetWatcher, Param, task
 
+from include.orchestration.defaults import watched
 from include.orchestration.ingest.queue_trigger import QueueTrigger
 from include.orchestration.retry import MediaRetryPolicy
 from include.settings import get_settings
@@ -48,6 +49,7 @@ with DAG(
     max_active_runs=1,
     catchup=False,
     is_paused_upon_creation=False,
+    **watched(settings, "ingest_queue"),
 ):
 
     @task(retry_policy=MediaRetryPolicy(), execution_timeout=timedelta(minutes=30))

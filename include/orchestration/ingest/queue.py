@@ -56,7 +56,7 @@ class Drained:
     failures: list[str] = field(default_factory=list)
 
     def to_document(self) -> dict[str, Any]:
-        """Return what the task returns: ``{"messages", "<fate>": n …}``."""
+        """Return what the task returns: ``{"messages", "<fate>": n …}``; a fate counts objects."""
         return {"messages": self.messages, **self.fates}
 
 
@@ -100,6 +100,7 @@ def dispatch_queue(context: Context) -> dict[str, Any]:
     from include.ingest.place import open_ingest  # noqa: PLC0415
     from include.media_store.queues import Queue  # noqa: PLC0415
     from include.orchestration.ingest.runs import TaskIngestRuns  # noqa: PLC0415
+    from include.orchestration.metrics import record_ingest  # noqa: PLC0415
 
     url = get_settings().ingest_queue_url
     if not url:
@@ -110,6 +111,7 @@ def dispatch_queue(context: Context) -> dict[str, Any]:
         logger.info("%d messages are back from the dead-letter queue.", dead.redrive(queue))
     ingest, runs = open_ingest(), TaskIngestRuns()
     done = drain(queue, dead, partial(dispatch, ingest, runs=runs), partial(room, ingest))
+    record_ingest(done.fates)
     document = done.to_document() | {"dead_letters": dead.queue.waiting()}
     logger.info("Messages: %s", document)
     if document["dead_letters"]:
@@ -138,7 +140,6 @@ def _deal_with(message: Message, queue: Queue, dead: DeadLetters, dispatch: Disp
             done.failures.append(f"{message.id}: {reason}")
         return True
     done.fates.update(fate.fate for fate in fates)
-    done.fates.update("removed" for event in reading.events if not event.created)
     if reading.problems:
         reason = "; ".join(dict.fromkeys(reading.problems))
         dead.take(queue, message, reason)
