@@ -11,7 +11,8 @@ from tests.media_pages.browser.harness import Problems, open_browser
 from tests.media_pages.browser.site import Site, serve
 
 # Generous: a busy machine is no failure.
-expect.set_options(timeout=20_000)
+_PATIENCE = 60_000
+expect.set_options(timeout=_PATIENCE)
 
 
 @pytest.fixture(scope="package")
@@ -45,6 +46,7 @@ def problems() -> Problems:
 def page(browser: Browser, problems: Problems) -> Iterator[Page]:
     """A page with cookies and storage of its own; the test fails where it has complained."""
     context = browser.new_context(reduced_motion="reduce")
+    context.set_default_timeout(_PATIENCE)
     page = context.new_page()
     problems.watch(page)
     yield page

@@ -84,7 +84,7 @@ def open_browser() -> Iterator[Browser]:
         pytest.skip("chromium is not installed")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+            executable_path=program, args=["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
         )
         try:
             yield browser

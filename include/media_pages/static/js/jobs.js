@@ -50,9 +50,9 @@ function changed() {
 }
 
 function draw() {
-  const held = holdFocus();
+  const held = [holdFocus(), holdPlace()];
   keyed(rows, list.jobs, keyOf, (job) => makeRow(job, change), updateRow);
-  held();
+  for (const hold of held) hold();
   for (const key of list.fresh) rows.querySelector(`[data-key="${CSS.escape(key)}"]`)?.classList.add("fresh");
   attribute(table, "aria-busy", null);
   find("#table").hidden = !list.jobs.length;
@@ -70,6 +70,19 @@ function holdFocus() {
     if (!row || row.isConnected) return;
     const next = rows.children[Math.min(at, rows.children.length - 1)];
     (next?.querySelector(".title") ?? find("#main")).focus({ preventScroll: true });
+  };
+}
+
+/** What one reads stays where it is when rows come above it; browsers do not do that with rows of a table. @returns {() => void} */
+function holdPlace() {
+  const top = (/** @type {Element} */ row) => row.getBoundingClientRect().top;
+  const first = [...rows.children].find((row) => row.getBoundingClientRect().bottom > 0);
+  const row = document.activeElement?.closest("#rows > tr") ?? first;
+  // At the top of the list one waits for what is new.
+  if (!row || scrollY === 0 || (row === rows.firstElementChild && top(row) >= 0)) return () => {};
+  const before = top(row);
+  return () => {
+    if (row.isConnected) scrollBy({ top: top(row) - before, behavior: "instant" });
   };
 }
 
