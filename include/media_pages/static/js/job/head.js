@@ -79,6 +79,7 @@ export function headSection({ refresh }) {
     setAirflow(airflow, next.run_path);
     offer(stop, next.can_stop);
     offer(retry, next.can_retry);
+    retry.classList.toggle("primary", next.problem?.retryable !== false);
     showProgress(next);
     setFacts(facts, [
       ["job.fact.destination", next.destination],
@@ -93,9 +94,10 @@ export function headSection({ refresh }) {
 
   /** @param {Job} next */
   function showProgress(next) {
-    const known = isNumber(next.progress) && !(next.live && next.state === "running");
-    going.hidden = next.state === "done" || (!known && next.state !== "running");
-    if (next.state === "queued" && !next.progress) going.hidden = true;
+    const known = isNumber(next.progress) && !next.live;
+    going.hidden = next.state === "done" || (!known && next.state !== "running") || (next.state === "queued" && !next.progress);
+    // A stream has no end that it could be near to.
+    bar.hidden = Boolean(next.live);
     bar.dataset.state = next.state;
     // Without a value it moves to and fro; with the same one again nothing is told to screen readers.
     attribute(bar, "value", known ? next.progress : null);

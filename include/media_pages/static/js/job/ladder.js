@@ -33,7 +33,7 @@ export function ladderSection() {
   const body = h("tbody", null);
   const table = h("table", { class: "table ladder" }, h("thead", null, head), body);
   const note = label("p", "job.ladder.note", { class: "muted note" });
-  const element = card("ladder", [scrolling(table, "job.ladder"), note]);
+  const element = card("ladder", [scrolling(table, "job.ladder.table"), note]);
 
   /** @param {Job} job */
   function update(job) {

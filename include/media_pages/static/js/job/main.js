@@ -52,11 +52,15 @@ function showLoading() {
   );
 }
 
-function build() {
+/** @param {Job} first */
+function build(first) {
   const head = headSection({ refresh: () => polling.now() });
   const player = playerSection();
-  const column = [unitsSection(), flowSection(), player, compareSection(), thumbnailsSection(player), ladderSection(), relatedSection()];
-  const side = [liveSection(), partsSection(), destinationsSection(), sourceSection(), filesSection()];
+  const work = [liveSection(), unitsSection(), partsSection(), flowSection()];
+  const result = [player, compareSection(), thumbnailsSection(player), ladderSection()];
+  // Of what is done people want to see the result. Later on nothing moves: it would stop the film.
+  const column = [...(first.state === "done" ? [...result, ...work] : [...work, ...result]), relatedSection()];
+  const side = [destinationsSection(), sourceSection(), filesSection()];
   const problem = problemSection();
   main.removeAttribute("aria-busy");
   main.replaceChildren(
@@ -72,7 +76,7 @@ function show(next) {
   const before = job;
   job = next;
   refusal = null;
-  sections ??= build();
+  sections ??= build(next);
   for (const section of sections) section.update(next);
   const progress = next.state === "running" && next.progress !== null ? `${next.progress} % · ` : "";
   document.title = `${progress}${next.title.split("/").pop() || next.title} – ${t("common.product")}`;

@@ -9,6 +9,9 @@ import { card, isNumber, label, setFacts } from "./parts.js";
 
 /** @typedef {import("./parts.js").Job} Job */
 
+/** What ffprobe's readers are called by people. @type {Record<string, string>} */
+const CONTAINERS = { "mov,mp4,m4a,3gp,3g2,mj2": "MP4 / MOV", "matroska,webm": "Matroska / WebM", mpegts: "MPEG-TS", mpeg: "MPEG-PS", avi: "AVI", flv: "FLV", mxf: "MXF", asf: "ASF / WMV", ogg: "Ogg", nut: "NUT" };
+
 /** @returns {import("./parts.js").Section} */
 export function sourceSection() {
   const facts = h("dl", { class: "facts" });
@@ -24,7 +27,7 @@ export function sourceSection() {
     if (!source) return;
     const rate = source.frame_rate && t("common.fps", { value: framesASecond(source.frame_rate) });
     setFacts(facts, [
-      ["job.source.container", source.container],
+      ["job.source.container", source.container && (CONTAINERS[source.container] ?? source.container)],
       ["job.source.length", isNumber(source.seconds) && `${timecode(source.seconds, true)} (${duration(source.seconds)})`],
       ["job.source.picture", isNumber(source.width) && isNumber(source.height) && `${source.width} × ${source.height}`],
       ["job.source.rate", rate && (source.is_variable ? t("job.source.variable", { rate }) : rate)],

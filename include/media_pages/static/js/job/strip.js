@@ -131,7 +131,9 @@ export class Strip {
     if (shown) {
       this.cursor.style.setProperty("--from", String(shown.from));
       this.cursor.style.setProperty("--to", String(shown.to));
-      this.cursor.toggleAttribute("data-audio", shown.unit.kind === "audio");
+      const unit = document.getElementById(keyOf(shown));
+      const lanes = /** @type {HTMLElement | null} */ (unit?.offsetParent);
+      if (unit && lanes) this.cursor.style.setProperty("top", `${lanes.offsetTop + unit.offsetTop - 9}px`);
     }
     this.look(shown);
   }
