@@ -21,7 +21,7 @@ starts one run each of `transcode` or `super_resolution`; then the next run begi
 runs are at work, the other objects wait where they are. Claims of runs that were deleted or killed are settled here, too.
 
 **An object that cannot be taken** has a failed run of `ingest_object` that says why, and `<key>.error.json` beside it.
-**To stop it** pause this DAG, and mark its run as failed. What was dropped meanwhile is found afterwards.
+**To stop it** pause this DAG. What is dropped meanwhile is found afterwards.
 **With a queue** (`MEDIA_INGEST_QUEUE_URL`, the DAG `ingest_queue`) it looks once a minute, for events that were lost.
 """
 

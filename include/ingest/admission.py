@@ -13,7 +13,7 @@ from include.ingest.parameters import Sidecar, request_for
 from include.ingest.settling import note_of
 from include.media_store.models import object_uri
 from include.worker.job import Job
-from include.worker.requests import SuperResolutionRequest
+from include.worker.requests import SuperResolutionRequest, TranscodeRequest
 
 if TYPE_CHECKING:
     from include.ingest.place import Ingest
@@ -45,7 +45,7 @@ def admit(ingest: Ingest, looked: Looked, sidecar: Sidecar | None) -> Claim:
             "callback": parameters.callback,
         }
     )
-    if ingest.store.head(request.bucket, request.destination_key) is not None and not is_made(ingest, claim):
+    if not is_made(ingest, claim) and ingest.store.head(request.bucket, request.destination_key) is not None:
         fields = "`output_folder`" if isinstance(request, SuperResolutionRequest) else "`dst` or `time`"
         uri = object_uri(request.bucket, request.destination_key)
         raise ParameterError(f"{uri} is there already, made of something else; choose another {fields}, or leave it out.")
@@ -61,6 +61,13 @@ def is_made(ingest: Ingest, claim: Claim) -> bool:
     """Tell whether the claim's output is there and was made of this version of the object."""
     if claim.job_id is None:
         return False
+    model = TranscodeRequest if claim.dag_id == "transcode" else SuperResolutionRequest
+    request = model.model_validate(claim.conf)
+    if ingest.store.head(request.bucket, request.destination_key) is None:
+        return False
+    if claim.version in request.folder:
+        # Nothing else is made there, and what clients look for is written last. Work documents may have expired.
+        return True
     job = Job(ingest.store, ingest.settings, claim.bucket, claim.job_id)
     last = "finish" if claim.dag_id == "transcode" else "merge"
     try:

@@ -48,6 +48,9 @@ def dispatch(ingest: Ingest, dropped: Iterable[Dropped], runs: Runs, *, room: in
 
 def start(ingest: Ingest, claim: Claim, runs: Runs) -> Fate:
     """See that an open claim's run is at work, unless what it would make is there."""
+    if is_made(ingest, claim):
+        settle(ingest, claim, None)
+        return "known"
     if claim.job_id is not None:
         job = Job(ingest.store, ingest.settings, claim.bucket, claim.job_id)
         write_note(job, claim)
@@ -57,9 +60,6 @@ def start(ingest: Ingest, claim: Claim, runs: Runs) -> Fate:
         return "started" if claim.job_id else "refused"
     if runs.state(claim.dag_id, claim.run_id) in IN_FLIGHT:
         return "joined" if claim.job_id else "refused"
-    if is_made(ingest, claim):
-        settle(ingest, claim, None)
-        return "known"
     runs.start(claim.dag_id, claim.run_id, claim.conf, claim.note, again=True)
     return "started" if claim.job_id else "refused"
 

@@ -227,3 +227,18 @@ def test_a_damaged_claim_counts_as_absent(bench: Bench, runs: FakeRuns) -> None:
     (claim_id,) = claims.open_ids()
     bench.drop(claims.open_key(claim_id), b"{")
     assert fate(bench, one, runs) == "joined"
+
+
+def test_an_object_whose_output_is_there_needs_no_run_though_all_else_was_forgotten(
+    make_bench: Callable[..., Bench], runs: FakeRuns
+) -> None:
+    bench = make_bench(ingest_finished="keep")
+    one = bench.drop(f"{bench.upscale}news/clip.mp4")
+    assert fate(bench, one, runs) == "started"
+    (conf,) = runs.confs.values()
+    bench.drop(f"{conf['output_folder']}clip_x2.mp4")
+    bench.ingest.store.delete_prefix(bench.bucket, bench.ingest.settings.work_prefix)
+    runs.states.clear()
+    assert fate(bench, one, runs) == "known"
+    assert not runs.states
+    assert room(bench.ingest) == bench.ingest.settings.ingest_active
