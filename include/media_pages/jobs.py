@@ -23,7 +23,7 @@ __all__ = ["Filter", "Jobs", "NoMediaRun"]
 # Browsers ask every second or two; what they see is at most so much older.
 SHARED_SECONDS = 1.0
 # Where the database cannot tell what is wanted, more is read: at most so many pages for one.
-MOST_READS = 4
+MOST_READS = 8
 
 _KINDS: Mapping[Kind, tuple[RunsOf, ...]] = {
     "transcode": (RunsOf("transcode", of_tasks=False),),

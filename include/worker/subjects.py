@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from include.errors import MediaError
 from include.ffmpeg_ops.redaction import redacted
+from include.net.urls import parse_source
 from include.worker.requests import SuperResolutionRequest, TranscodeRequest
 
-__all__ = ["Kind", "Subject", "kind_of", "subject_of"]
+__all__ = ["Kind", "Subject", "kind_of", "shown", "subject_of"]
 
 Kind = Literal["transcode", "super_resolution", "task", "upload", "folder", "ingest"]
 """Contracts 1 to 4; a folder that is being submitted; an object that was dropped and could not be taken."""
@@ -49,11 +51,21 @@ def subject_of(kind: Kind, run_id: str, conf: Mapping[str, Any]) -> Subject:
     title, destination = _READERS[kind](conf)
     return Subject(
         kind=kind,
-        title=redacted(title or run_id),
-        destination=redacted(destination) if destination else None,
+        title=shown(title or run_id),
+        destination=shown(destination) if destination else None,
         client=_text(conf, "client"),
         content_provider=_text(conf, "content_provider") or _text(conf, "contentprovider"),
     )
+
+
+def shown(address: str) -> str:
+    """Return a key or an address, which somebody may have typed into Airflow's form, without what may be secret."""
+    if "://" not in address:
+        return address
+    try:
+        return parse_source(address).redacted
+    except MediaError:
+        return redacted(address)
 
 
 def _text(conf: Mapping[str, Any], name: str) -> str | None:

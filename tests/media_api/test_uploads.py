@@ -145,7 +145,7 @@ def test_its_run_is_started_with_its_name_and_nothing_secret(client: TestClient,
     [(dag_id, run_id)] = airflow.dag_runs
     assert (dag_id, run_id) == (UPLOAD_DAG, f"upload__{document['id']}")
     conf = airflow.dag_runs[dag_id, run_id].conf
-    assert conf == {"atom_id": "atom-1", "upload_id": document["id"], "client": "ours"}
+    assert conf == {"atom_id": "atom-1", "upload_id": document["id"], "client": "ours", "filename": BODY["filename"]}
 
 
 def test_credentials_are_kept_nowhere(client: TestClient, service: UploadService) -> None:

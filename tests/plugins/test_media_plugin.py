@@ -24,7 +24,18 @@ print(json.dumps([name for name in ("boto3", "fastapi", "include.media_api") if 
 WALK = """
 import asyncio, json, sys
 import httpx
+from airflow import settings
+from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.main import app
+from airflow.models import import_all_models
+from airflow.models.base import Base
+
+import_all_models()
+Base.metadata.create_all(settings.engine)
+
+def session(name, role):
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+    return {"cookie": "_token=" + get_auth_manager().generate_jwt(SimpleAuthManagerUser(username=name, role=role))}
 
 async def walk():
     answers = {}
@@ -55,6 +66,20 @@ async def walk():
                     await ask(f"unsigned {method} v{version} {path}", method, f"/api/v{version}/{path}", headers=key, json={})
         for path in ("version", "dags", "profilesx", "task", "task/transcodings", "monitor/health", "profilers/x"):
             await ask(f"airflow {path}", "GET", f"/api/v2/{path}")
+        await ask("pages, bare", "GET", "/media")
+        page = {"accept": "text/html"}
+        for path in ("/", "/new", "/data/me", "/static/css/base.css", "/prod/openapi.json", "/nothing"):
+            await ask(f"stranger {path}", "GET", f"/media{path}", headers={"x-api-key": sys.argv[1]})
+        await ask("stranger's browser", "GET", "/media/new", headers=page)
+        await ask("no token", "GET", "/media/data/me", headers={"cookie": "_token=x"})
+        for name, role in (("ada", "ADMIN"), ("uma", "USER"), ("vera", "VIEWER")):
+            cookie = session(name, role)
+            ours = {**cookie, "x-reelflow": "1"}
+            for path in ("/", "/data/me", "/data/jobs", "/data/jobs/transcode/r", "/data/jobs/others/r", "/static/css/base.css"):
+                await ask(f"{name} {path}", "GET", f"/media{path}", headers=cookie)
+            await ask(f"{name} starts", "POST", "/media/prod/videoTranscode", headers=ours, content=b"{")
+            await ask(f"{name} elsewhere", "POST", "/media/prod/videoTranscode", headers=cookie, content=b"{")
+            await ask(f"{name} views", "GET", "/api/v2/plugins", headers=cookie)
         await ask("encoded", "GET", "/api/v1/task%2Ftranscoding")
         await ask("no store", "POST", "/prod/videoTranscode", headers=key, json=json.loads(sys.argv[2]))
     mounts = [route.path for route in app.routes if type(route).__name__ == "Mount"]
@@ -64,7 +89,7 @@ asyncio.run(walk())
 """
 
 
-def python(script: str, *arguments: str, home: Path) -> Any:
+def python(script: str, *arguments: str, home: Path, **more: str) -> Any:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "MEDIA_", "AWS_"))} | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -79,6 +104,7 @@ def python(script: str, *arguments: str, home: Path) -> Any:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_MAX_ATTEMPTS": "1",
         "PYTHONPATH": str(ROOT),
+        **more,
     }
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
@@ -86,7 +112,7 @@ def python(script: str, *arguments: str, home: Path) -> Any:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
@@ -152,3 +178,69 @@ def test_a_store_that_does_not_answer_is_told_without_its_address(server: Any) -
     status, document = server["answers"]["no store"]
     assert status == 503
     assert "127.0.0.1" not in document["message"]
+
+
+def test_strangers_see_nothing_of_the_pages(server: Any) -> None:
+    answers = server["answers"]
+    assert answers["pages, bare"][0] == 307
+    strangers = {name: answer for name, answer in answers.items() if name.startswith("stranger /") or name == "no token"}
+    assert len(strangers) == 7
+    assert {str(answer) for answer in strangers.values()} == {"[401, {'message': 'Log in to Airflow first.'}]"}
+    assert answers["stranger's browser"][0] == 303
+
+
+@pytest.mark.parametrize(("name", "may"), [("ada", True), ("uma", True), ("vera", False)])
+def test_airflows_users_see_the_pages_and_do_what_airflow_lets_them(server: Any, name: str, may: bool) -> None:
+    answers = {key.removeprefix(f"{name} "): answer for key, answer in server["answers"].items() if key.startswith(f"{name} ")}
+    assert answers["/data/me"] == [200, {"user": name, "can_start": may, "can_change": may}]
+    assert answers["/data/jobs"] == [200, {"jobs": [], "next": None}]
+    assert [answers[path][0] for path in ("/", "/static/css/base.css")] == [200, 200]
+    assert answers["/data/jobs/transcode/r"][0] == 404
+    assert answers["/data/jobs/others/r"][0] == 422
+    assert answers["starts"][0] == (400 if may else 403)
+    assert answers["elsewhere"][0] == 403
+
+
+def test_airflow_shows_the_pages_in_its_navigation_and_on_runs(server: Any) -> None:
+    (plugin,) = [plugin for plugin in server["answers"]["ada views"][1]["plugins"] if plugin["name"] == "media"]
+    views = {view["destination"]: (view["url_route"], view["href"]) for view in plugin["external_views"]}
+    assert views == {"nav": ("media", "/media/"), "dag_run": ("media-job", "/media/jobs/{DAG_ID}/{RUN_ID}")}
+
+
+BELOW = """
+import asyncio, json, sys
+import httpx
+from airflow.api_fastapi.main import app
+sys.path.insert(0, "plugins")
+import media_plugin
+
+async def walk():
+    answers = {}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost") as client:
+        for method, path in json.loads(sys.argv[1]):
+            answer = await client.request(method, path, headers={"accept": "text/html"} if method == "GET" else {}, json={})
+            answers[path] = [answer.status_code, answer.headers.get("location")]
+    views = [view["href"] for view in media_plugin.MediaPlugin.external_views]
+    print(json.dumps([answers, views, media_plugin._LOOK["icon"]]))
+
+asyncio.run(walk())
+"""
+
+
+def test_airflow_below_a_path_of_its_own(tmp_path: Path) -> None:
+    asked = [
+        ("GET", "/reel/media"),
+        ("GET", "/reel/media/new"),
+        ("POST", "/reel/prod"),
+        ("POST", "/reel/api/v1/task/transcoding"),
+    ]
+    below = {"AIRFLOW__API__BASE_URL": "http://localhost/reel"}
+    answers, views, icon = python(BELOW, json.dumps(asked), home=tmp_path, **below)
+    assert answers == {
+        "/reel/media": [307, "media/"],
+        "/reel/media/new": [303, "/reel/auth/login?next=%2Freel%2Fmedia%2Fnew"],
+        "/reel/prod": [403, None],
+        "/reel/api/v1/task/transcoding": [401, None],
+    }
+    assert views == ["/reel/media/", "/reel/media/jobs/{DAG_ID}/{RUN_ID}"]
+    assert icon == "/reel/media/static/media.svg"
