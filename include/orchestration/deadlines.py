@@ -71,7 +71,7 @@ async def tell_late(*, seconds: int, gap: int, context: Mapping[str, Any]) -> st
     if run["state"] != "running" or not run.get("start_date"):
         return f"nothing: the run is {run['state']}"
     started = _time(run["start_date"])
-    if not (due - timedelta(seconds=gap) < started <= due):
+    if not (due - timedelta(seconds=gap) <= started < due):
         # One deadline is responsible for each start: so a run is told of once, and again only when it was begun again.
         return "nothing: another deadline of this run has told of it, or will"
     limit = float(seconds)

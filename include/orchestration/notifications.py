@@ -27,7 +27,7 @@ __all__ = ["callbacks", "news_of", "send", "tell_failure", "tell_success"]
 
 logger = logging.getLogger(__name__)
 
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 15.0
 SILENT_SECONDS = 60.0
 
 _silent_until: dict[str, float] = {}
@@ -113,15 +113,21 @@ def send(news: RunNews) -> list[str]:
 
     settings = get_settings()
     told = message(news, url=conf.get("api", "base_url", fallback="").rstrip("/"))
-    places: dict[str, Callable[[], bool]] = {}
+    places: dict[str, Callable[[], Callable[[Any], None]]] = {}
     if settings.notify_sns_topic:
-        places["sns"] = lambda: _publish(told, settings.notify_sns_topic)
+        places["sns"] = lambda: _topic(told, settings.notify_sns_topic)
     if settings.notify_email:
         places["email"] = lambda: _mail(told, settings.notify_email)
     took: list[str] = []
 
-    def tell(place: str, deliver: Callable[[], bool]) -> None:
-        taken = bool(_within(place, deliver))
+    def tell(place: str, prepare: Callable[[], Callable[[Any], None]]) -> None:
+        # Not by calling the notifier: that would render the texts as templates, and file names may hold what reads connections.
+        try:
+            notify = prepare()
+            taken = _within(place, lambda: notify({}) or True) is True
+        except Exception as error:
+            logger.warning("%s: cannot be told (%s)", place, type(error).__name__)
+            taken = False
         record_notification(place, "sent" if taken else "failed")
         if taken:
             took.append(place)
@@ -165,19 +171,16 @@ def _within(place: str, call: Callable[[], Any]) -> Any:
     return answers[0]
 
 
-def _publish(told: Message, topic: str) -> bool:
+def _topic(told: Message, topic: str) -> Callable[[Any], None]:
     from airflow.providers.amazon.aws.notifications.sns import SnsNotifier  # noqa: PLC0415
 
     region = topic.split(":")[3] if topic.count(":") >= 5 else None
     notifier = SnsNotifier(target_arn=topic, subject=told.subject, message=told.text, region_name=region)
-    # Not by calling it: that would render the texts as templates, and file names may hold what reads connections.
-    notifier.notify({})
-    return True
+    return notifier.notify  # type: ignore[no-any-return]  # Airflow is untyped here
 
 
-def _mail(told: Message, addresses: tuple[str, ...]) -> bool:
+def _mail(told: Message, addresses: tuple[str, ...]) -> Callable[[Any], None]:
     from airflow.providers.smtp.notifications.smtp import SmtpNotifier  # noqa: PLC0415
 
     notifier = SmtpNotifier(to=list(addresses), subject=told.subject, html_content=told.html)
-    notifier.notify({})
-    return True
+    return notifier.notify  # type: ignore[no-any-return]

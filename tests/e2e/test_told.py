@@ -56,6 +56,8 @@ def told(tools: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> It
             "MEDIA_NOTIFY_SNS_TOPIC": TOPIC,
             "MEDIA_NOTIFY_EMAIL": "night@example.test,day@example.test",
             "MEDIA_ALERT_SECONDS": f"upload:{LATE_SECONDS}",
+            # However busy the machine is.
+            "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "300",
             "MEDIA_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
             "AIRFLOW_CONN_SMTP_DEFAULT": mail.connection,
             "AIRFLOW__METRICS__OTEL_ON": "True",

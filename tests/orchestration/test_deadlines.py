@@ -106,8 +106,8 @@ def test_a_run_that_ends_while_it_is_watched_is_not_late(told: list[tuple[str, f
     monkeypatch.setattr(module.asyncio, "sleep", sleep)
     monkeypatch.setattr(module, "datetime", clock)
     started = clock.now_is - timedelta(seconds=40)
-    run = {"dag_id": "transcode", "dag_run_id": "r", "conf": {}, "state": "running", "start_date": started}
-    context = {"dag_run": run, "deadline": {"deadline_time": clock.now_is}}
+    run = {"dag_id": "transcode", "dag_run_id": "r", "conf": {}, "state": "running", "start_date": started.isoformat()}
+    context = {"dag_run": run, "deadline": {"deadline_time": clock.now_is.isoformat()}}
     assert asyncio.run(tell_late(seconds=SECONDS, gap=SECONDS, context=context)) == "nothing: the run is success"
     assert slept == [pytest.approx(60)]
     assert told == []

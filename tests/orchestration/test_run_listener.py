@@ -20,7 +20,7 @@ BY_HAND = "Dag Run's state was manually set to `failed`."
 
 def run(dag_id: str = "transcode", **changes: Any) -> Any:
     times = {"queued_at": NOW, "start_date": NOW + timedelta(seconds=4), "end_date": NOW + timedelta(seconds=64)}
-    return SimpleNamespace(dag_id=dag_id, conf={}, **(times | changes))
+    return SimpleNamespace(**({"dag_id": dag_id, "conf": {}} | times | changes))
 
 
 @pytest.fixture
