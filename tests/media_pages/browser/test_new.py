@@ -74,7 +74,7 @@ def test_a_test_run_shows_what_would_be_done_and_then_it_is_done(new: Page, site
     rows = page.locator(".videos li")
     expect(rows).to_have_count(4)
     expect(rows.filter(has_text="episode-07")).to_contain_text("→ out/season 2/episode-07_v1/episode-07.m3u8")
-    expect(rows.filter(has_text="notes.pdf")).to_contain_text("not .mp4")
+    expect(rows.filter(has_text="notes.pdf")).to_contain_text("It is not an .mp4 file.")
     assert site.bodies == [{"bucket": "media", "src": "in/", "dst": "out/", "time": "v1", "type": "m3u8", "testflag": "test"}]
     assert airflow.dag_runs == {}
 

@@ -35,7 +35,7 @@ export function drawVideos(list, videos) {
     write(badge, t(`new.outcome.${what}`) + far);
     const dst = find(".dst", row);
     const why = what === "skipped" || what === "failed";
-    write(dst, why ? video.error : `→ ${video.dst}`);
+    write(dst, why ? (video.error === "not .mp4" ? t("new.why.not-mp4") : video.error) : `→ ${video.dst}`);
     dst.classList.toggle("mono", !why);
   });
 }
