@@ -66,6 +66,10 @@ class Dropping:
         found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
         return sum(int(found[name]) for name in names)
 
+    def claims(self) -> int:
+        """Return how many objects have a run that takes a place."""
+        return len(self.stack.keys("_reelflow/ingest/open/"))
+
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """Return every run of a DAG."""
         found: list[dict[str, Any]] = []
@@ -97,6 +101,6 @@ def dropping(state_dir: Path, cache_dir: Path, **settings: str) -> Iterator[Drop
 def tiny_clip(folder: Path) -> bytes:
     """Return a video of a fifth of a second, without sound."""
     path = folder / "tiny.mp4"
-    command = [ffmpeg(), "-v", "error", *content(0.2, size="64x36"), "-c:v", "libx264", "-preset", "ultrafast", str(path)]
+    command = [ffmpeg(), "-v", "error", *content(0.2, size="128x72"), "-c:v", "libx264", "-preset", "ultrafast", str(path)]
     subprocess.run(command, check=True)
     return path.read_bytes()

@@ -102,13 +102,13 @@ def test_each_of_many_objects_has_one_run_and_none_is_lost(place: Dropping, clip
         nonlocal most
         runs = place.runs_by_source()
         at_work = [run for of_one in runs.values() for run in of_one if run["state"] in ("queued", "running")]
-        most = max(most, len(at_work))
+        most = max(most, place.claims())
         return len(runs) >= len(every) and not at_work
 
     await_that("every object's run has ended", over, timeout=300 + SECONDS_EACH * OBJECTS, interval=5)
     await_that("every message is dealt with", lambda: place.messages() == 0, timeout=300, interval=1)
     seconds = time.monotonic() - began
-    print(f"All runs had ended after {seconds:.0f} s, {seconds / OBJECTS:.1f} s each; at most {most} were at work.")
+    print(f"All runs had ended after {seconds:.0f} s, {seconds / OBJECTS:.1f} s each; at most {most} had a place.")
 
     runs = place.runs_by_source()
     assert set(runs) == every
@@ -117,7 +117,8 @@ def test_each_of_many_objects_has_one_run_and_none_is_lost(place: Dropping, clip
     assert Counter(ends[key] for key in dropper.good) == {("transcode", "success"): len(dropper.good)}
     assert Counter(ends[key] for key in dropper.refused) == {("ingest_object", "failed"): len(dropper.refused)}
     assert Counter(ends[key] for key in dropper.failing) == {("transcode", "failed"): len(dropper.failing)}
-    assert most <= 8 + 1  # a run is still ending when its object has made room
+    # Each of the two flows keeps to eight, and one may not see what the other is about to claim.
+    assert most < 16
 
     published = place.stack.keys("published/")
     for key in dropper.good:
