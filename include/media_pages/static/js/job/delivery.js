@@ -73,7 +73,7 @@ export function partsSection() {
     keyed(cells, cells.hidden ? [] : job.parts, (one) => `${one.index}`, () => h("span", null), (cell, one) => attribute(cell, "data-state", one.complete ? "done" : one.error ? "failed" : "waiting"));
     const failed = job.parts.filter((/** @type {any} */ one) => one.error);
     failures.hidden = !failed.length;
-    keyed(failures, failed, (one) => `${one.index}`, () => h("li", { class: "failure break" }), (row, one) => write(row, t("job.parts.failed", { part: one.index, error: one.error })));
+    keyed(failures, failed, (one) => `${one.index}`, () => h("li", { class: "failure break" }), (row, one) => write(row, one.error));
   }
 
   return { element, update };

@@ -38,10 +38,8 @@ export function playerSection() {
     open(video.currentTime, !video.paused);
   });
   video.addEventListener("timeupdate", () => storyboard.follow(video.currentTime));
-  video.addEventListener("playing", () => {
-    reopened = false;
-    broken.hidden = true;
-  });
+  video.addEventListener("loadedmetadata", () => { broken.hidden = true; });
+  video.addEventListener("playing", () => { reopened = false; });
 
   /** @param {number} [at] seconds @param {boolean} [play] */
   function open(at = 0, play = false) {
@@ -77,7 +75,11 @@ export function playerSection() {
       return;
     }
     const now = `${identity(player.url)} ${job.started_at}`;
-    if (now === playing) return;
+    if (now === playing) {
+      // It could not be played: try once with each newer address.
+      if (!broken.hidden && newest !== video.src) open(video.currentTime);
+      return;
+    }
     playing = now;
     reopened = false;
     broken.hidden = true;
