@@ -18,6 +18,7 @@ from include.media_store.addresses import Addresses
 from include.media_store.models import ObjectRef
 from include.net.urls import parse_target
 from include.worker import job as jobs
+from include.worker.subjects import shown
 from include.worker.task_request import TaskRequest
 
 __all__ = ["LiveReader", "delivered"]
@@ -31,7 +32,7 @@ def delivered(run: Run, job: Job) -> tuple[Destination, ...]:
     targets = run.conf.get("targets")
     progress = 100.0 if job.state == "done" else None
     return tuple(
-        Destination(name=str(target), status=_STATUSES[job.state], progress=progress)
+        Destination(name=shown(str(target)), status=_STATUSES[job.state], progress=progress)
         for target in (targets if isinstance(targets, (list, tuple)) else ())
     )
 
@@ -43,7 +44,7 @@ class LiveReader:
         self._documents = documents
         self._addresses = addresses
 
-    def known(self, run: Run, shown: Job, job: jobs.Job, tasks: Sequence[TaskState], playlists: str) -> Known:
+    def known(self, run: Run, row: Job, job: jobs.Job, tasks: Sequence[TaskState], playlists: str) -> Known:
         """Return what is known of a run; the playlists of its recordings are served below the address ``playlists``."""
         folder = self._documents.folder(job, settled=run.is_finished)
         result = folder.results.get("live")
@@ -58,7 +59,7 @@ class LiveReader:
         fields: dict[str, Any] = {
             "destinations": tuple(_target(one) for one in targets if isinstance(one, dict))
             if isinstance(targets, list) and targets
-            else delivered(run, shown),
+            else delivered(run, row),
             "player": self._player(recordings, folder, playlists),
             "files": tuple(
                 File(
@@ -124,4 +125,4 @@ def _target(told: Mapping[str, Any]) -> Destination:
         for key, name in (("frames", "frames"), ("dropped", "dropped"), ("reconnects", "reconnects"))
         if told.get(key)
     ]
-    return Destination(name=str(told.get("url", "")), status=str(told.get("state", "")), details=", ".join(counts) or None)
+    return Destination(name=shown(str(told.get("url", ""))), status=str(told.get("state", "")), details=", ".join(counts) or None)
