@@ -50,6 +50,7 @@ def begin(airflow: FakeAirflow, dag_id: str, run_id: str, conf: Any, state: str 
     asyncio.run(airflow.trigger(dag_id, run_id, conf if isinstance(conf, dict) else conf.model_dump(mode="json")))
     if state != "queued":
         airflow.begin(dag_id, run_id, state, begun=NOW - timedelta(minutes=1))
+    airflow.tokens.clear()
 
 
 def rows(client: TestClient, query: str = "") -> list[dict[str, Any]]:
