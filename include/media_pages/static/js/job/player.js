@@ -23,6 +23,7 @@ export function playerSection() {
   let playing = "";
   /** The newest address of it. */
   let newest = "";
+  let isHls = false;
   /** Whether it has been opened anew since it last went on: no second time without success. */
   let reopened = false;
 
@@ -43,6 +44,8 @@ export function playerSection() {
 
   /** @param {number} [at] seconds @param {boolean} [play] */
   function open(at = 0, play = false) {
+    // Chromium takes segments of another origin, which the store is, by CORS only.
+    video.crossOrigin = isHls ? "anonymous" : null;
     video.src = newest;
     if (at) video.addEventListener("loadedmetadata", () => { video.currentTime = at; }, { once: true });
     if (play) video.play().catch(() => {});
@@ -69,6 +72,7 @@ export function playerSection() {
     if (!player) return;
     write(kind, player.type === HLS ? "HLS" : player.type.replace("video/", "").toUpperCase());
     write(unable.lastElementChild, t(player.type === HLS ? "job.player.noHls" : "job.player.unable", { type: player.type }));
+    isHls = player.type === HLS;
     newest = address(player.url);
     if (!plays) {
       playing = "";
