@@ -127,12 +127,6 @@ class MergeWork:
 
     def _keep(self, stills: Sequence[Still]) -> list[dict[str, Any]]:
         """Keep the stills among the job's documents; they are none of its outputs, so that nothing is made again without them."""
-        workbench, job = self._workbench, self._workbench.job
-
-        def keep(path: Path) -> dict[str, Any]:
-            ref: ObjectRef = workbench.store.upload(path, job.bucket, f"{job.compare_prefix}{path.name}", "image/jpeg")
-            return ref.model_dump(mode="json")
-
         try:
             return [
                 {
@@ -141,14 +135,19 @@ class MergeWork:
                     "pts": still.pts,
                     "width": still.width,
                     "height": still.height,
-                    "before": keep(still.before),
-                    "after": keep(still.after),
+                    "before": self._kept(still.before),
+                    "after": self._kept(still.after),
                 }
                 for still in stills
             ]
         except StorageError as error:
             logger.warning("The stills to compare are not kept: %s", error.message)
             return []
+
+    def _kept(self, path: Path) -> dict[str, Any]:
+        job = self._workbench.job
+        ref: ObjectRef = self._workbench.store.upload(path, job.bucket, f"{job.compare_prefix}{path.name}", "image/jpeg")
+        return ref.model_dump(mode="json")
 
     def _report(self, results: Sequence[UnitResult], facts: Mapping[str, Any]) -> str:
         workbench, request = self._workbench, self._request

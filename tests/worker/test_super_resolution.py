@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from include.errors import InternalError
+from include.errors import InternalError, StorageError
 from include.ffmpeg_ops.probe import probe
+from include.media_store.models import ObjectRef
 from include.media_store.objects import S3ObjectStore
 from include.media_store.slots import slot
 from include.settings import Settings
@@ -19,6 +20,7 @@ from include.sr_model.upscale import upscale
 from include.worker.execute import execute
 from include.worker.job import Job, split_unit
 from include.worker.media import MediaTools
+from include.worker.merge import MergeWork
 from include.worker.models import SuperResolutionRequest, UnitResult
 from tests.conftest import Clips
 from tests.media import read_frame_numbers
@@ -97,6 +99,43 @@ def test_every_frame_and_its_time_and_all_other_streams_are_kept(
         (one.language, one.codec, one.start_time, one.duration) for one in before.audio
     ]
     assert list(store.list(bucket, Job.of(store, settings, request).chunks_prefix)) == []
+    stills = results["merge"].metrics["comparisons"]
+    assert len(stills) == min(5, before.video.frames)
+    assert {(still["width"], still["height"]) for still in stills} == {
+        (2 * before.video.display_width, 2 * before.video.display_height)
+    }
+    shown = read_frame_numbers(source)
+    for still in stills[:: max(1, len(stills) - 1)]:
+        assert still["pts"] == old.pts[still["frame"]]
+        for side in ("before", "after"):
+            store.download(ObjectRef(**still[side]), tmp_path / "still.jpg")
+            assert read_frame_numbers(tmp_path / "still.jpg") == [shown[still["frame"]]]
+
+
+@pytest.mark.parametrize("where", ["made", "kept"])
+def test_a_film_is_published_though_its_stills_fail(
+    where: str, clip: Clips, store: S3ObjectStore, bucket: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise StorageError("No.") if where == "kept" else InternalError("No.")
+
+    if where == "made":
+        monkeypatch.setattr("include.ffmpeg_ops.comparison._write", fails)
+    else:
+        monkeypatch.setattr(MergeWork, "_kept", fails)
+    request = SuperResolutionRequest(bucket=bucket, key=upload(clip("two_frames"), store, bucket, f"stills/{where}.mp4"))
+    results = run_all(request, store, settings)
+    assert results["merge"].error is None
+    assert results["merge"].metrics["comparisons"] == []
+    assert store.head(bucket, request.destination_key) is not None
+
+
+def test_stills_are_no_reason_to_merge_again(clip: Clips, store: S3ObjectStore, bucket: str, settings: Settings) -> None:
+    request = SuperResolutionRequest(bucket=bucket, key=upload(clip("one_frame"), store, bucket, "stills/again.mp4"))
+    job = Job.of(store, settings, request)
+    assert not run_all(request, store, settings)["merge"].reused
+    assert store.delete_prefix(bucket, job.compare_prefix) == 2
+    assert run_all(request, store, settings)["merge"].reused
 
 
 class CountingEngine:
