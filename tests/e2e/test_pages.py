@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,8 @@ def to(frame: Frame, name: str) -> None:
 
 
 def row(frame: Frame, name: str) -> Any:
-    return frame.locator("#rows > tr", has_text=name)
+    """Return the newest job of that name."""
+    return frame.locator("#rows > tr", has_text=name).first
 
 
 def picture(page: Page, name: str, frame: Frame) -> None:
@@ -139,7 +141,7 @@ def picture(page: Page, name: str, frame: Frame) -> None:
         page.screenshot(path=path, animations="disabled")
         if os.environ.get("REELFLOW_SCREENSHOTS"):
             DOCUMENTED.mkdir(parents=True, exist_ok=True)
-            palette = "split[a][b];[a]palettegen=max_colors=160:reserve_transparent=0[p];[b][p]paletteuse=dither=none"
+            palette = "split[a][b];[a]palettegen=max_colors=256:reserve_transparent=0[p];[b][p]paletteuse=dither=none"
             small = DOCUMENTED / f"{name}-{theme}.png"
             subprocess.run(
                 [ffmpeg(), "-v", "error", "-y", "-i", path, "-vf", palette, "-compression_level", "9", small], check=True
@@ -182,12 +184,13 @@ def test_jobs_started_here_are_seen_live_and_played(
     frame = inside(page)
     to(frame, "New job")
     frame.get_by_label("Source").first.fill("pages/")
-    frame.get_by_label("Output folder").fill("pages-out/")
+    out = f"pages-out/{uuid.uuid4().hex[:8]}/"
+    frame.get_by_label("Output folder").fill(out)
     frame.get_by_label("Version").fill("e2e")
     frame.get_by_label("Format").select_option("m3u8")
     frame.get_by_role("button", name="Show what would be done").click()
     expect(frame.locator(".verdict")).to_contain_text("2 to transcode")
-    assert stack.keys("pages-out/") == {}
+    assert stack.keys(out) == {}
     frame.get_by_role("button", name="Start 2 transcodes").click()
     expect(frame.locator(".verdict")).to_contain_text("2 in work")
 
@@ -211,14 +214,15 @@ def test_jobs_started_here_are_seen_live_and_played(
     expect(frame.locator("#thumbnails img").first).to_be_visible()
     video = frame.locator("#player video")
     video.evaluate("(video) => { video.muted = true; return video.play(); }")
-    frame.wait_for_function("document.querySelector('#player video').currentTime > 0.3")
+    frame.wait_for_function("() => document.querySelector('#player video').currentTime > 0.3")
     video.evaluate("(video) => video.pause()")
     picture(page, "job", frame)
 
 
 def test_a_job_is_stopped_and_retried(page: Page, stack: RunningStack, clip: Clips, slow: Path) -> None:
     key = stack.upload(clip("plain"), "pages-stop/stopped.mp4")
-    conf = {"bucket": stack.bucket, "source_key": key, "folder": "pages-stopped/", "name": "stopped", "container": "mp4"}
+    folder = f"pages-stopped/{uuid.uuid4().hex[:8]}/"
+    conf = {"bucket": stack.bucket, "source_key": key, "folder": folder, "name": "stopped", "container": "mp4"}
     run_id = stack.trigger("transcode", conf)
     frame = media(page, stack)
     job = row(frame, "stopped.mp4")
@@ -231,7 +235,7 @@ def test_a_job_is_stopped_and_retried(page: Page, stack: RunningStack, clip: Cli
     job.get_by_role("button", name=re.compile("^Retry")).click()
     frame.get_by_role("dialog").get_by_role("button", name="Retry").click()
     expect(job.locator(".badge").first).to_have_text("Done", timeout=LONG)
-    assert "pages-stopped/stopped.mp4" in stack.keys("pages-stopped/")
+    assert f"{folder}stopped.mp4" in stack.keys(folder)
 
     # The tab of that very run.
     page.goto(f"{stack.stack.airflow_url}/dags/transcode/runs/{run_id}", wait_until="commit")
@@ -252,13 +256,14 @@ def test_a_super_resolution_is_started_and_compared(page: Page, stack: RunningSt
     frame.get_by_role("button", name="Start").click()
     frame.get_by_role("link", name="Open the job").click()
     expect(frame.locator("#compare .compare-before")).to_be_visible(timeout=LONG)
-    sizes = """[...document.querySelectorAll('.compare-stage img')].every((image) => image.complete && image.naturalWidth > 0)"""
+    sizes = """() => [...document.querySelectorAll('.compare-stage img')].every((image) => image.complete && image.naturalWidth > 0)"""
     frame.wait_for_function(sizes)
     slider = frame.locator("#edge")
     slider.focus()
     before = slider.input_value()
     page.keyboard.press("ArrowLeft")
     assert int(slider.input_value()) < int(before)
+    frame.locator("#compare").evaluate("(card) => card.scrollIntoView()")
     picture(page, "super-resolution", frame)
 
 
@@ -305,4 +310,5 @@ def test_the_pages_follow_airflow_and_are_accessible(page: Page, stack: RunningS
     transcode = stack.http.get("/api/v2/dags/transcode/dagRuns", params={"state": "success", "limit": 1}).json()["dag_runs"]
     for path in ["", "upload", "new", f"jobs/transcode/{transcode[0]['dag_run_id']}"]:
         alone(page, stack, path)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
         axe(page)
