@@ -256,8 +256,10 @@ def test_a_super_resolution_is_started_and_compared(page: Page, stack: RunningSt
     frame.get_by_role("button", name="Start").click()
     frame.get_by_role("link", name="Open the job").click()
     expect(frame.locator("#compare .compare-before")).to_be_visible(timeout=LONG)
-    sizes = """() => [...document.querySelectorAll('.compare-stage img')].every((image) => image.complete && image.naturalWidth > 0)"""
-    frame.wait_for_function(sizes)
+    frame.wait_for_function(
+        """() => [...document.querySelectorAll(".compare-stage img")]
+            .every((image) => image.complete && image.naturalWidth > 0)"""
+    )
     slider = frame.locator("#edge")
     slider.focus()
     before = slider.input_value()
