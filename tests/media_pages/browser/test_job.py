@@ -39,6 +39,7 @@ def show(page: Page, site: Site, films: Films) -> Callable[..., JobDetail]:
         tell(site, detail)
         page.clock.install(time=detail.created_at + timedelta(seconds=230))
         visit(page, address(site, detail), look)
+        expect(page.locator(".job-head")).to_be_visible()
         return detail
 
     return open_page
