@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -241,7 +242,7 @@ def test_a_job_is_stopped_and_retried(page: Page, stack: RunningStack, clip: Cli
     page.goto(f"{stack.stack.airflow_url}/dags/transcode/runs/{run_id}", wait_until="commit")
     page.get_by_role("link", name="Media").last.click()
     tab = inside(page)
-    assert f"/media/jobs/transcode/{run_id}" in tab.url
+    assert tab.url.endswith(f"/media/jobs/transcode/{quote(run_id, safe='')}")
     expect(tab.locator("h1")).to_contain_text("stopped.mp4")
     expect(tab.get_by_role("navigation")).to_have_count(0)
 
