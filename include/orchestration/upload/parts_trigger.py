@@ -36,9 +36,10 @@ class PartsTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped her
 
     active = 0
 
-    def __init__(self, *, atom_id: str, upload_id: str, client: str) -> None:
+    def __init__(self, **reference: str) -> None:
+        """Take the fields of an :class:`UploadReference`, which :meth:`serialize` has written."""
         super().__init__()
-        self.reference = UploadReference(atom_id=atom_id, upload_id=upload_id, client=client)
+        self.reference = UploadReference(**reference)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """See :meth:`BaseTrigger.serialize`."""
