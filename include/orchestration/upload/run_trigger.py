@@ -40,9 +40,10 @@ class TranscodeTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped
 
     active = 0
 
-    def __init__(self, *, atom_id: str, upload_id: str, client: str, request: dict[str, Any], deadline: float) -> None:
+    def __init__(self, *, request: dict[str, Any], deadline: float, **reference: str) -> None:
+        """Take the fields of an :class:`UploadReference` beside its own."""
         super().__init__()
-        self.reference = UploadReference(atom_id=atom_id, upload_id=upload_id, client=client)
+        self.reference = UploadReference(**reference)
         self.request = TranscodeRequest.model_validate(request)
         self.deadline = deadline
 

@@ -37,9 +37,9 @@ MISSING_SECONDS = 300.0
 class _UploadTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped here
     """A trigger of one upload, which its arguments name."""
 
-    def __init__(self, *, atom_id: str, upload_id: str, client: str, **arguments: Any) -> None:
+    def __init__(self, *, atom_id: str, upload_id: str, client: str, filename: str = "", **arguments: Any) -> None:
         super().__init__()
-        self.reference = UploadReference(atom_id=atom_id, upload_id=upload_id, client=client)
+        self.reference = UploadReference(atom_id=atom_id, upload_id=upload_id, client=client, filename=filename)
         self.arguments = self.reference.model_dump() | arguments
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
