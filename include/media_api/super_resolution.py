@@ -23,6 +23,7 @@ from include.media_store.models import ObjectRef
 from include.worker.job import Job
 from include.worker.requests import SuperResolutionBody, SuperResolutionRequest, split_key
 from include.worker.split import check_size
+from include.worker.watched_folders import check_not_watched
 
 __all__ = ["router"]
 
@@ -107,6 +108,7 @@ def _look(services: Services, wanted: SuperResolutionRequest) -> tuple[ObjectRef
     settings, store = services.settings, services.store
     if settings.work_prefix and wanted.key.startswith(settings.work_prefix):
         raise ParameterError(f"key: {settings.work_prefix!r} is kept for work in progress.")
+    check_not_watched(settings, "key", wanted.bucket, wanted.destination_key)
     source = store.head(wanted.bucket, wanted.key)
     if source is None:
         raise NotFound(f"key: there is no object {wanted.key!r} in the bucket.")

@@ -26,6 +26,7 @@ from include.net.urls import MediaUrl, parse_source, parse_target
 from include.settings import Settings
 from include.worker.job import Job
 from include.worker.task_request import TaskReference, TaskRequest
+from include.worker.watched_folders import check_not_watched
 
 __all__ = ["WantedTask", "check", "start"]
 
@@ -84,7 +85,8 @@ def check(body: NewTask, client: str, settings: Settings, tables: Tables) -> Wan
         raise ParameterError(f"targets: has {len(body.targets)} of them, more than {settings.max_targets} (MEDIA_MAX_TARGETS).")
     targets = tuple(parse_target(target.target_url) for target in body.targets)
     for number, url in enumerate((source, *targets)):
-        _check_place(f"targets.{number - 1}.target_url" if number else "source.source_url", url, settings)
+        field = f"targets.{number - 1}.target_url" if number else "source.source_url"
+        _check_place(field, url, settings, is_target=number > 0)
         if _place(url) in map(_place, (source, *targets)[:number]):
             raise Refusal(400, "ParameterError", f"{url.redacted} is named twice; each address once is enough.")
     callbacks.check(body.callback_url, client, settings)
@@ -197,7 +199,7 @@ def _place(url: MediaUrl) -> MediaUrl:
     return replace(url, text="", listens=False)
 
 
-def _check_place(field: str, url: MediaUrl, settings: Settings) -> None:
+def _check_place(field: str, url: MediaUrl, settings: Settings, *, is_target: bool) -> None:
     """Raise :class:`ParameterError` for a bucket, a key or an address that no request may name."""
     try:
         check_literal(url, settings)
@@ -209,3 +211,5 @@ def _check_place(field: str, url: MediaUrl, settings: Settings) -> None:
         raise ParameterError(f"{field}: {url.bucket!r} is no bucket that requests may name.")
     if settings.work_prefix and url.key.startswith(settings.work_prefix):
         raise ParameterError(f"{field}: {settings.work_prefix!r} is kept for work in progress.")
+    if is_target:
+        check_not_watched(settings, field, url.bucket, url.key)

@@ -19,6 +19,7 @@ from include.errors import LimitExceeded, NotFound, ParameterError
 from include.media_store.models import ObjectRef
 from include.settings import Settings
 from include.worker.requests import TranscodeRequest, check_key, split_key
+from include.worker.watched_folders import check_not_watched, is_watched
 
 if TYPE_CHECKING:
     # The DAGs import this module, and parsing them must not wait for the AWS SDK.
@@ -152,8 +153,10 @@ def resolve(
     for field, value in (("src", request.src), ("dst", request.dst)):
         if settings.work_prefix and value.startswith(settings.work_prefix):
             raise ParameterError(f"{field}: {settings.work_prefix!r} is kept for work in progress; choose another folder.")
+    check_not_watched(settings, "dst", request.bucket, request.dst)
     sources = _folder(store, settings, request) if request.is_folder else [_file(store, settings, request)]
-    return _with_existing(store, request, _distinct(element_of(settings, request, client, source) for source in sources))
+    elements = (_outside_of_watched(settings, element_of(settings, request, client, source)) for source in sources)
+    return _with_existing(store, request, _distinct(elements))
 
 
 def existing_keys(store: ObjectStore, bucket: str, keys: Iterable[str]) -> set[str]:
@@ -260,6 +263,15 @@ def element_of(settings: Settings, request: VideoTranscodeRequest, client: str |
     except ValidationError as error:
         return Element("refused", source.key, error=f"The name cannot be used: {error.errors()[0]['msg']}.")
     return Element("transcode", source.key, transcode, source)
+
+
+def _outside_of_watched(settings: Settings, element: Element) -> Element:
+    """Refuse what a subfolder of the sources has brought below a watched folder, though ``dst`` is none."""
+    if element.request is None or not is_watched(settings, element.request.bucket, element.request.folder):
+        return element
+    return Element(
+        "refused", element.src, error="Its output would lie in a folder whose new objects start runs; use another dst."
+    )
 
 
 def _distinct(elements: Iterable[Element]) -> Iterator[Element]:

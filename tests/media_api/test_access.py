@@ -186,6 +186,8 @@ def test_a_missing_field_is_named(client: TestClient, field: str) -> None:
         ({"contentprovider": []}, "contentprovider"),
         ({"src": "_reelflow/jobs/"}, "src"),
         ({"dst": "_reelflow/"}, "dst"),
+        ({"dst": "incoming/transcode/"}, "dst"),
+        ({"dst": "incoming/super_resolution/a/"}, "dst"),
     ],
     ids=str,
 )

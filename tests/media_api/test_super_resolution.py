@@ -104,6 +104,8 @@ def test_numbers_may_be_strings(client: TestClient, airflow: FakeAirflow, fields
         ({"key": 7}, "key"),
         ({"key": f"{'x' * 1020}.mp4"}, "key"),
         ({"key": "_reelflow/jobs/a.mp4"}, "key"),
+        ({"key": "incoming/super_resolution/a.mp4"}, "key"),
+        ({"key": "incoming/transcode/deep/a.mp4"}, "key"),
         ({"scale": 3}, "scale"),
         ({"scale": "two"}, "scale"),
         ({"scale": True}, "scale"),

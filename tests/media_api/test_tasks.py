@@ -305,6 +305,7 @@ def targets(*urls: Any) -> list[dict[str, Any]]:
         ({"source": {"source_url": "s3://secret/a.mp4"}}, "source.source_url"),
         ({"source": {"source_url": "s3://media/_reelflow/jobs/x/request.json"}}, "source.source_url"),
         ({"targets": targets("s3://media/_reelflow/x")}, "targets.0.target_url"),
+        ({"targets": targets("s3://media/a.mp4", "s3://media/incoming/transcode/b.mp4")}, "targets.1.target_url"),
         ({"targets": targets("s3://secret/a.mp4")}, "targets.0.target_url"),
         ({"targets": targets("s3://media/folder/")}, "target_url"),
         ({"source": {"source_url": "http://127.0.0.1/a.mp4"}}, "127.0.0.1"),
@@ -320,6 +321,11 @@ def test_a_wrong_field_is_named(demo: Caller, airflow: FakeAirflow, changes: dic
     assert (status, code) == (400, "InvalidParameterException")
     assert field in message
     assert airflow.count("trigger") == 0
+
+
+def test_a_dropped_object_may_be_a_source(demo: Caller, store: MemoryStore) -> None:
+    store.add("incoming/transcode/talk.mp4")
+    created(demo, source="s3://media/incoming/transcode/talk.mp4")
 
 
 @pytest.mark.parametrize("field", ["source", "targets"])

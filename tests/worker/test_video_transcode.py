@@ -324,6 +324,17 @@ def test_work_in_progress_is_no_source(store: MemoryStore) -> None:
             resolve(store, settings(work_prefix="work/"), request(**{field: "work/jobs/"}))
 
 
+def test_no_output_lies_in_a_folder_whose_new_objects_start_runs(store: MemoryStore) -> None:
+    store.add("in/a.mp4", "in/transcode/b.mp4", "in/transcoded/c.mp4")
+    with pytest.raises(ParameterError, match="dst: "):
+        resolve(store, settings(), request(dst="incoming/transcode/x/"))
+    found = {element.src: element.status for element in resolve(store, settings(), request(dst="incoming/"))}
+    assert found == {"in/a.mp4": "transcode", "in/transcode/b.mp4": "refused", "in/transcoded/c.mp4": "transcode"}
+    # Only in the bucket that is watched.
+    elsewhere = settings(bucket="secret", buckets=("media",))
+    assert [element.status for element in resolve(store, elsewhere, request(dst="incoming/transcode/"))] == ["transcode"] * 3
+
+
 def test_outputs_in_a_folder_under_the_sources_are_no_sources(store: MemoryStore) -> None:
     store.add("in/a.mp4", "in/out/a_t0/a.mp4", "in/out/old.mp4", "in/out/b_t1/hls0800k/b00000.ts")
     (element,) = resolve(store, settings(), request(dst="in/out/", type="mp4"))
