@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 
 from include.errors import Cancelled, InternalError
 from include.orchestration.operators.work_unit import ERROR_KEY, METRICS_KEY
@@ -99,7 +99,9 @@ def settle_source(job: Job, error: Mapping[str, Any] | None) -> None:
     try:
         if (note := note_of(job)) is not None:
             settle_job(open_ingest(), job, note, error)
-    except Exception as failure:  # the run's outcome does not depend on it, and ingest finds claims whose runs have ended
+    # The run's outcome does not depend on it, and ingest finds claims whose runs have ended. A large object takes long to move:
+    # the task's timeout, which is no Exception, comes here, too.
+    except (Exception, AirflowTaskTimeout) as failure:
         logger.warning("The dropped object was not settled: %s", failure)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 
+from include.ingest import place, settling
 from include.orchestration import report as module
 from include.orchestration.operators.work_unit import ERROR_KEY, METRICS_KEY
 from include.orchestration.report import ReportOperator, first_error, summed
@@ -68,3 +69,18 @@ def test_a_killed_task_is_named_where_there_is_no_error() -> None:
 
 def test_frames_are_those_of_the_source_and_not_added_up() -> None:
     assert summed([{"frames": 100}, {"frames": 50}, {"frames": 50}, {"frames": 100}])["frames"] == 100
+
+
+def test_a_source_that_takes_too_long_to_move_does_not_fail_what_is_published(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def slow(*_: object) -> None:
+        # As the task's alarm does, in the middle of a copy.
+        raise AirflowTaskTimeout("Timeout, PID: 1")
+
+    monkeypatch.setattr(place, "open_ingest", lambda: None)
+    monkeypatch.setattr(settling, "note_of", lambda job: "a note")
+    monkeypatch.setattr(settling, "settle_job", slow)
+    with caplog.at_level("WARNING"):
+        module.settle_source(cast(Any, None), None)
+    assert "was not settled: Timeout" in caplog.text
