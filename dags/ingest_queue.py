@@ -49,7 +49,7 @@ with DAG(
     max_active_runs=1,
     catchup=False,
     is_paused_upon_creation=False,
-    **watched(settings, "ingest_queue"),
+    **watched(settings, "ingest_queue", dispatches=True),
 ):
 
     @task(retry_policy=MediaRetryPolicy(), execution_timeout=timedelta(minutes=30))

@@ -43,7 +43,7 @@ with DAG(
     max_active_runs=1,
     catchup=False,
     is_paused_upon_creation=False,
-    **watched(settings, "ingest_s3"),
+    **watched(settings, "ingest_s3", dispatches=True),
 ):
 
     @task(execution_timeout=timedelta(minutes=30))

@@ -26,6 +26,8 @@ __all__ = ["RunCreated", "deadlines", "tell_late"]
 
 logger = logging.getLogger(__name__)
 
+# A run that is watched is looked at so often: one that has ended is not watched any longer, though it was begun again since.
+LOOK_SECONDS = 30.0
 # Times the seconds of the setting.
 _LOOKS = (1, 4, 16, 64)
 
@@ -76,15 +78,34 @@ async def tell_late(*, seconds: int, gap: int, context: Mapping[str, Any]) -> st
         return "nothing: another deadline of this run has told of it, or will"
     limit = float(seconds)
     while True:
-        limit = max(limit, await asyncio.to_thread(_limit_by_length, run))
-        left = limit - (datetime.now(timezone.utc) - started).total_seconds()
-        if left <= 0:
-            break
-        await asyncio.sleep(left)
-    state = await asyncio.to_thread(_state, run["dag_id"], run["dag_run_id"])
-    if state != "running":
-        return f"nothing: the run is {state}"
+        state = await asyncio.to_thread(_state, run["dag_id"], run["dag_run_id"])
+        if state != "running":
+            return f"nothing: the run is {state}"
+        if _at_work(started) >= limit:
+            longer = max(limit, await asyncio.to_thread(_limit_by_length, run))
+            if _at_work(started) >= longer:
+                break
+            limit = longer
+        await asyncio.sleep(min(limit - _at_work(started), LOOK_SECONDS))
+    if await asyncio.to_thread(_has_ended_since, run, started):
+        return "nothing: the run had ended, and was begun again"
     return await asyncio.to_thread(_tell, run, started, limit)
+
+
+def _at_work(started: datetime) -> float:
+    return (datetime.now(timezone.utc) - started).total_seconds()
+
+
+def _has_ended_since(run: Mapping[str, Any], started: datetime) -> bool:
+    """Tell whether the run's outcome was written after this start; Airflow tells a trigger no run's start, only its state."""
+    from include.orchestration.run_problem import ended_at  # noqa: PLC0415
+
+    try:
+        ended = ended_at(run["dag_id"], run["dag_run_id"], run.get("conf") or {})
+    except MediaError as error:
+        logger.warning("The run's outcome cannot be read: %s", error)
+        return False
+    return ended is not None and ended > started
 
 
 def _tell(run: Mapping[str, Any], started: datetime, limit: float) -> str:

@@ -33,9 +33,12 @@ def dag_arguments(settings: Settings) -> dict[str, Any]:
     }
 
 
-def watched(settings: Settings, dag_id: str) -> dict[str, Any]:
-    """Return the arguments of a DAG of whose runs operators are told: how they end, and where they take too long."""
-    return notifications.callbacks(settings) | deadlines.deadlines(settings, dag_id)
+def watched(settings: Settings, dag_id: str, *, dispatches: bool = False) -> dict[str, Any]:
+    """Return the arguments of a DAG of whose runs operators are told: how they end, and where they take too long.
+
+    Of one that ``dispatches`` only failures are told: it succeeds again and again, and the runs that it starts are told of.
+    """
+    return notifications.callbacks(settings, of_success=not dispatches) | deadlines.deadlines(settings, dag_id)
 
 
 def fan_out(settings: Settings, kind: str, *, local_slots: int = 1, local_most: int | None = None) -> dict[str, Any]:

@@ -33,14 +33,17 @@ SILENT_SECONDS = 60.0
 _silent_until: dict[str, float] = {}
 
 
-def callbacks(settings: Settings) -> dict[str, Any]:
-    """Return the arguments of a DAG whose runs are told of; none where nobody is to be told, so that nothing is called."""
+def callbacks(settings: Settings, *, of_success: bool = True) -> dict[str, Any]:
+    """Return the arguments of a DAG whose runs are told of; none where nobody is to be told, so that nothing is called.
+
+    :param of_success: whether a success of this DAG is ever worth a message.
+    """
     if not (settings.notify_sns_topic or settings.notify_email):
         return {}
     wanted: dict[str, Any] = {}
     if settings.notify_on in {"failure", "both"}:
         wanted["on_failure_callback"] = tell_failure
-    if settings.notify_on in {"success", "both"}:
+    if of_success and settings.notify_on in {"success", "both"}:
         wanted["on_success_callback"] = tell_success
     return wanted
 

@@ -13,7 +13,7 @@ from include.orchestration import live, super_resolution, transcode
 if TYPE_CHECKING:
     from include.worker.job import Job
 
-__all__ = ["film_seconds", "job_of", "problem_of"]
+__all__ = ["ended_at", "film_seconds", "job_of", "problem_of"]
 
 _JOBS = {"transcode": transcode.job_of, "super_resolution": super_resolution.job_of, "live": live.job_of}
 
@@ -37,6 +37,13 @@ def problem_of(dag_id: str, run_id: str, conf: Mapping[str, Any], started: datet
         # That of an earlier attempt says nothing of this one.
         return None
     return outcome.error
+
+
+def ended_at(dag_id: str, run_id: str, conf: Mapping[str, Any]) -> datetime | None:
+    """Return when a run of a job last told its end, to the second; ``None`` where it never has."""
+    job = job_of(dag_id, conf)
+    outcome = job.read_outcome() if job else None
+    return outcome.finished_at if outcome and outcome.run_id == run_id else None
 
 
 def film_seconds(dag_id: str, conf: Mapping[str, Any]) -> float | None:

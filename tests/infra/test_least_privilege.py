@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.infra.exceptions import NOT_FOR_THE_AGENT, WILDCARDS
-from tests.infra.templates import Statement, flat, resources, statements
+from tests.infra.templates import Statement, flat, load, resources, statements
 
 ROOT = Path(__file__).resolve().parents[2]
 ALLOWING = [statement for statement in statements() if statement.body["Effect"] == "Allow"]
@@ -128,6 +128,17 @@ def test_airflow_may_do_with_dropped_objects_and_their_queue_what_ingest_calls()
     (writing,) = (found for found in ALLOWING if found.place == "roles.yaml: AirflowRole/events/WriteQueues")
     # Not to the queue of uploads: nothing of ours writes there.
     assert writing.body["Resource"] == [{"Ref": "IngestQueueArn"}, {"Ref": "IngestDeadLettersArn"}]
+
+
+def test_airflow_may_tell_the_topic_of_the_alarms_and_no_other() -> None:
+    found = [
+        statement for statement in ALLOWING if statement.place.startswith("roles.yaml: ") and "sns:Publish" in statement.actions
+    ]
+    assert [(one.place, one.actions, one.body["Resource"]) for one in found] == [
+        ("roles.yaml: AirflowRole/notices/TellOfRuns", ["sns:Publish"], {"Ref": "AlarmTopicArn"})
+    ]
+    given = load("reelflow.yaml")["Resources"]["Roles"]["Properties"]["Parameters"]["AlarmTopicArn"]
+    assert given == {"Fn::GetAtt": ["Alarms", "Outputs.TopicArn"]}
 
 
 def allowed_in(place: str) -> set[str]:

@@ -70,10 +70,24 @@ def rules_of(name: str) -> dict[str, Any]:
 
 def test_work_files_and_parts_of_uploads_go_and_nothing_else_does() -> None:
     media, uploads = rules_of("MediaBucket"), rules_of("UploadBucket")
-    assert media["work-files"]["Prefix"] == {"Ref": "WorkPrefix"}
+    work = {"work-files": ("jobs/", "WorkDays"), "requests": ("requests/", "WorkDays"), "claims": ("ingest/", "ClaimDays")}
+    for name, (folder, days) in work.items():
+        assert media[name]["Prefix"] == {"Fn::Sub": f"${{WorkPrefix}}{folder}"}
+        assert media[name]["ExpirationInDays"] == {"Ref": days}
     assert uploads["upload-parts"]["Prefix"] == "uploads/"
     expiring = [name for name, rule in (media | uploads).items() if "ExpirationInDays" in rule]
-    assert expiring == ["work-files", "upload-parts"]
+    assert expiring == [*work, "upload-parts"]
+
+
+def test_a_claim_outlives_its_object_and_every_folder_of_the_work_prefix_has_its_rule() -> None:
+    for template in ("reelflow.yaml", "storage.yaml"):
+        parameters = load(template)["Parameters"]
+        assert parameters["ClaimDays"]["Default"] >= 100 * parameters["WorkDays"]["Default"], template
+    # Where several rules hold for an object, the shortest time does.
+    folders = {rule["Prefix"]["Fn::Sub"] for rule in rules_of("MediaBucket").values() if isinstance(rule.get("Prefix"), dict)}
+    code = [path.read_text() for path in (INFRA.parent / "include").rglob("*.py")]
+    used = {found for text in code for found in re.findall(r"work_prefix\}(\w+/)", text)}
+    assert folders == {f"${{WorkPrefix}}{folder}" for folder in used}
 
 
 @pytest.mark.parametrize("queue", QUEUES, ids=str)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.serialization.encoders import encode_deadline_alert
 
-from include.errors import NotFound
+from include.errors import NotFound, StorageError
 from include.orchestration import deadlines as module
 from include.orchestration import run_problem
 from include.orchestration.deadlines import RunCreated, deadlines, tell_late
 from include.settings import Settings
+from include.worker.models import Outcome
 
 SECONDS = 100
 NOW = datetime.now(timezone.utc)
@@ -86,31 +88,81 @@ def test_a_run_that_has_ended_is_not_late(told: list[tuple[str, float]], state: 
     assert told == []
 
 
-def test_a_run_that_ends_while_it_is_watched_is_not_late(told: list[tuple[str, float]], monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
+class Clock(datetime):
+    """Time as :func:`passing` lets it pass."""
+
+    now_is = NOW
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:
+        return cls.now_is
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long was waited each time; no time passes otherwise."""
+    found: list[float] = []
 
     async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        monkeypatch.setattr(module, "_limit_by_length", lambda run: 0.0)
-        monkeypatch.setattr(module, "_state", lambda *_: "success")
-        # The clock has moved on by then.
-        clock.now_is += timedelta(seconds=seconds)
+        found.append(seconds)
+        Clock.now_is += timedelta(seconds=seconds)
 
-    class clock(datetime):
-        now_is = datetime.now(timezone.utc)
-
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return cls.now_is
-
+    monkeypatch.setattr(Clock, "now_is", NOW)
     monkeypatch.setattr(module.asyncio, "sleep", sleep)
-    monkeypatch.setattr(module, "datetime", clock)
-    started = clock.now_is - timedelta(seconds=40)
+    monkeypatch.setattr(module, "datetime", Clock)
+    monkeypatch.setattr(module, "_limit_by_length", lambda run: 0.0)
+    return found
+
+
+def watch(started: datetime) -> str:
+    """Return what becomes of a run at the deadline that passes now."""
     run = {"dag_id": "transcode", "dag_run_id": "r", "conf": {}, "state": "running", "start_date": started.isoformat()}
-    context = {"dag_run": run, "deadline": {"deadline_time": clock.now_is.isoformat()}}
-    assert asyncio.run(tell_late(seconds=SECONDS, gap=SECONDS, context=context)) == "nothing: the run is success"
-    assert slept == [pytest.approx(60)]
+    context = {"dag_run": run, "deadline": {"deadline_time": NOW.isoformat()}}
+    return asyncio.run(tell_late(seconds=SECONDS, gap=SECONDS, context=context))
+
+
+def test_a_run_that_is_watched_is_told_of_when_its_time_is_over(told: list[tuple[str, float]], slept: list[float]) -> None:
+    assert watch(NOW - timedelta(seconds=40)) == "told"
+    assert slept == [30, 30]
+
+
+def test_a_run_that_ends_while_it_is_watched_is_not_late_though_it_was_begun_again(
+    told: list[tuple[str, float]], slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = iter(["running", "failed", "running", "running", "running"])
+    monkeypatch.setattr(module, "_state", lambda *_: next(states))
+    assert watch(NOW - timedelta(seconds=40)) == "nothing: the run is failed"
+    assert slept == [30]
     assert told == []
+
+
+@pytest.mark.parametrize(("ended", "is_told"), [(-50, True), (-40, True), (-39, False), (20, False)])
+def test_a_run_that_has_told_its_end_since_its_start_is_another_one_by_now(
+    told: list[tuple[str, float]], slept: list[float], monkeypatch: pytest.MonkeyPatch, ended: int, is_told: bool
+) -> None:
+    monkeypatch.setattr(run_problem, "ended_at", lambda *_: NOW + timedelta(seconds=ended))
+    answer = watch(NOW - timedelta(seconds=40))
+    assert answer == ("told" if is_told else "nothing: the run had ended, and was begun again")
+    assert len(told) == is_told
+
+
+def test_an_outcome_of_another_run_of_the_job_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = SimpleNamespace(read_outcome=lambda: Outcome(state="failed", run_id="r", finished_at=NOW))
+    monkeypatch.setattr(run_problem, "job_of", lambda *_: job)
+    assert run_problem.ended_at("transcode", "r", {}) == NOW
+    assert run_problem.ended_at("transcode", "other", {}) is None
+    monkeypatch.setattr(run_problem, "job_of", lambda *_: None)
+    assert run_problem.ended_at("upload", "r", {}) is None
+
+
+def test_a_run_whose_outcome_cannot_be_read_is_told_of(
+    told: list[tuple[str, float]], slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise StorageError("The store is away.")
+
+    monkeypatch.setattr(run_problem, "ended_at", away)
+    assert watch(NOW - timedelta(seconds=40)) == "told"
 
 
 def test_a_long_film_may_take_longer(told: list[tuple[str, float]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import boto3
 import pytest
 
 from include.orchestration import notifications, run_problem
+from include.orchestration.defaults import watched
 from include.orchestration.notifications import callbacks, send, tell_failure, tell_success
 from include.orchestration.run_message import RunNews
 from include.settings import Settings
@@ -51,6 +52,14 @@ def test_a_dag_has_the_callbacks_that_are_wanted(notify_on: str, names: set[str]
     assert set(callbacks(settings(notify_on=notify_on, notify_sns_topic=TOPIC))) == names
     # Otherwise Airflow would have the dag-processor call for nothing at each end of a run.
     assert callbacks(settings(notify_on=notify_on)) == {}
+
+
+@pytest.mark.parametrize(
+    ("notify_on", "names"), [("failure", {"on_failure_callback"}), ("success", set()), ("both", {"on_failure_callback"})]
+)
+def test_of_what_dispatches_only_failures_are_told(notify_on: str, names: set[str]) -> None:
+    found = watched(settings(notify_on=notify_on, notify_email=("a@example.test",)), "ingest_s3", dispatches=True)
+    assert set(found) == names
 
 
 def test_topic_and_mail_get_the_same_words_and_no_template_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
