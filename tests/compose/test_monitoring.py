@@ -136,7 +136,7 @@ def test_the_dashboard_shows_runs_units_fps_queue_times_and_failures() -> None:
         *(names_in(target["expr"]) for path in dashboards() for panel in panels(path) for target in panel["targets"])
     )
     assert asked >= {
-        "airflow_dagrun_seconds_count",
+        "reelflow_runs_total",
         "reelflow_units_total",
         "reelflow_frames_total",
         "airflow_task_scheduled_seconds_bucket",

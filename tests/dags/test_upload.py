@@ -36,4 +36,4 @@ def test_many_uploads_wait_side_by_side(dag) -> None:
 
 
 def test_the_form_names_the_upload(dag) -> None:
-    assert set(dag.params) == {"atom_id", "upload_id", "client"}
+    assert set(dag.params) == {"atom_id", "upload_id", "client", "filename"}

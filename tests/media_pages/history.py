@@ -1,6 +1,6 @@
 """Years of work in Airflow's database within seconds: ``python -m tests.media_pages.history`` in a stack's environment.
 
-Writes finished runs of all kinds with their tasks and what these told of their progress, and one run that is at work on many units.
+Writes finished runs of all kinds with their tasks and what these told of their progress, and one run at work on many units.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from include.worker.task_request import TaskReference
 __all__ = ["BIG", "BUCKET", "write"]
 
 BUCKET = "media"
-BIG = TranscodeRequest(bucket=BUCKET, source_key="in/film.mp4", folder="out/film/", name="film", client="ott", content_provider="studio")
+BIG = TranscodeRequest(
+    bucket=BUCKET, source_key="in/film.mp4", folder="out/film/", name="film", client="ott", content_provider="studio"
+)
 """The run at work."""
 
 TASKS = {
@@ -35,13 +37,13 @@ PROVIDERS = ["studio", "newsreel", None, "公共频道"]
 
 
 def write(session: Any, runs: int, units: int, *, state: str = "running", seed: int = 7) -> None:
-    """Insert ``runs`` finished runs and, as the newest, :data:`BIG` with ``units`` units, half of them done, some in ``state``."""
-    from airflow.models.dag_version import DagVersion  # noqa: PLC0415
-    from airflow.models.dagrun import DagRun  # noqa: PLC0415
-    from airflow.models.task_state_store import TaskStateStoreModel  # noqa: PLC0415
-    from airflow.models.taskinstance import TaskInstance  # noqa: PLC0415
-    from airflow.models.xcom import XComModel  # noqa: PLC0415
-    from sqlalchemy import func, insert, select  # noqa: PLC0415
+    """Insert ``runs`` finished runs and, as the newest, :data:`BIG` with ``units`` units: half done, some in ``state``."""
+    from airflow.models.dag_version import DagVersion
+    from airflow.models.dagrun import DagRun
+    from airflow.models.task_state_store import TaskStateStoreModel
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.xcom import XComModel
+    from sqlalchemy import func, insert, select
 
     chance = random.Random(seed)
     versions = dict(session.execute(select(DagVersion.dag_id, DagVersion.id)).all())
@@ -73,8 +75,22 @@ def write(session: Any, runs: int, units: int, *, state: str = "running", seed: 
                 | {"rendered_map_index": f"chunk {map_index}" if map_index >= 0 else None}
                 | about
             )
-            event = {"event": "progress", "phase": "encode", "done": 300, "total": 900, "unit": "frames", "fraction": 0.33, "fps": 24.5}
-            place = {"dag_run_id": id_, "task_id": task_id, "map_index": map_index, "key": "progress", "value": json.dumps(event)} | about
+            event = {
+                "event": "progress",
+                "phase": "encode",
+                "done": 300,
+                "total": 900,
+                "unit": "frames",
+                "fraction": 0.33,
+                "fps": 24.5,
+            }
+            place = {
+                "dag_run_id": id_,
+                "task_id": task_id,
+                "map_index": map_index,
+                "key": "progress",
+                "value": json.dumps(event),
+            } | about
             if task_state == "deferred":
                 xcoms.append(place | {"timestamp": began, "value": event})
             elif begun and task_id in MAPPED:
@@ -96,7 +112,8 @@ def _run(number: int, chance: random.Random) -> tuple[str, str, dict[str, Any]]:
         return dag_id, task.run_id, task.model_dump(mode="json")
     if dag_id == "transcode":
         request = TranscodeRequest(
-            bucket=BUCKET, source_key=f"in/{name}.mp4", folder=f"out/{name}_1/", name=name, client=client, content_provider=provider,
+            bucket=BUCKET, source_key=f"in/{name}.mp4", folder=f"out/{name}_1/", name=name,
+            client=client, content_provider=provider,
         )  # fmt: skip
         return dag_id, request.run_id, request.model_dump(mode="json")
     if dag_id == "super_resolution":
@@ -137,8 +154,8 @@ def _tasks(names: list[str], outcome: str, units: int, at_work: str) -> Iterator
 
 def main() -> None:
     """Write it into the database of the environment's Airflow."""
-    from airflow import settings  # noqa: PLC0415
-    from sqlalchemy.orm import Session  # noqa: PLC0415
+    from airflow import settings
+    from sqlalchemy.orm import Session
 
     parser = argparse.ArgumentParser(prog="python -m tests.media_pages.history", description=__doc__)
     parser.add_argument("--runs", type=int, default=5000)

@@ -43,7 +43,8 @@ async def walk():
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         async def ask(name, method, path, **arguments):
             answer = await client.request(method, path, **arguments)
-            answers[name] = [answer.status_code, answer.json() if "json" in answer.headers["content-type"] else answer.text[:50]]
+            is_json = "json" in answer.headers.get("content-type", "")
+            answers[name] = [answer.status_code, answer.json() if is_json else answer.text[:50]]
         key = {"x-api-key": sys.argv[1]}
         await ask("openapi", "GET", "/prod/openapi.json", headers=key)
         paths = ["/docs", "/openapi.json", "/redoc", "/docs/oauth2-redirect", "/", "/nothing", "//docs", "/../prod/docs"]
