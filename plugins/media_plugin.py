@@ -81,6 +81,7 @@ def _make_apps() -> dict[str, Any]:
     from include.media_api.airflow_gateway import InProcessGateway  # noqa: PLC0415
     from include.media_api.app import create_app  # noqa: PLC0415
     from include.media_api.services import Services  # noqa: PLC0415
+    from include.media_api.submit import RunStarter  # noqa: PLC0415
     from include.media_api.task_app import create_task_app  # noqa: PLC0415
     from include.media_api.upload_service import make_upload_service  # noqa: PLC0415
     from include.media_api.uploads_app import create_uploads_app  # noqa: PLC0415
@@ -94,11 +95,12 @@ def _make_apps() -> dict[str, Any]:
     # One gateway: SQLite's one writer is that of both apps.
     store, gateway = S3ObjectStore(settings), InProcessGateway(settings.airflow_user)
     uploads = make_upload_service(settings, store, gateway)
+    runs = RunStarter(gateway)
     return {
-        "mounted": create_app(settings, store, gateway),
+        "mounted": create_app(settings, store, gateway, runs=runs),
         "tasks": create_task_app(settings, store, gateway, DynamoTables(settings)),
         "uploads": create_uploads_app(uploads),
-        "pages": create_pages_app(Services(settings, store, gateway), uploads, AirflowLogin()),
+        "pages": create_pages_app(Services(settings, store, gateway), uploads, AirflowLogin(), runs),
     }
 
 

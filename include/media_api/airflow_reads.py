@@ -8,6 +8,8 @@ reads go through Airflow's own models, in its own API server, and write nothing.
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -21,7 +23,7 @@ _AT_WORK = (*_RUNNING, "deferred")
 _AT_ONCE = 500  # ids of one statement
 # What of a conf says what a run is about, in the words of the contracts.
 _SEARCHED = ("source_key", "folder", "name", "key", "src", "dst", "source", "targets", "filename")
-_LONGEST_CURSOR = 18
+_HIGHEST_ID = 2**31 - 1  # ids of runs are integers of PostgreSQL
 
 
 class AirflowReads:
@@ -35,6 +37,8 @@ class AirflowReads:
         from airflow.models.dagrun import DagRun  # noqa: PLC0415
         from sqlalchemy import and_, or_, select  # noqa: PLC0415
 
+        for field, text in (("q", query.text), ("client", query.client), ("provider", query.content_provider)):
+            _check(field, text)
         run = DagRun.__table__.c
 
         def said(name: str) -> Any:
@@ -166,13 +170,25 @@ def _run(row: Any) -> Run:
 
 
 def _number(cursor: str) -> int:
-    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= _LONGEST_CURSOR):
+    number = int(cursor) if re.fullmatch(r"[0-9]{1,10}", cursor) else 0
+    if not 0 < number <= _HIGHEST_ID:
         raise ParameterError("cursor: is none that this API has given out; begin without one.")
-    return int(cursor)
+    return number
+
+
+def _check(field: str, text: str | None) -> None:
+    """Refuse what no text of a database may hold; PostgreSQL takes no NUL, and nobody searches for other such characters."""
+    if text and not _is_plain(text):
+        raise ParameterError(f"{field}: must have no control characters.")
+
+
+def _is_plain(text: str) -> bool:
+    return all(unicodedata.category(character) not in {"Cc", "Cs"} for character in text)
 
 
 def _batches(run_ids: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    ids = tuple(sorted(set(run_ids)))
+    # Those of many clients go together: one that can be no run's must not spoil the others' answer.
+    ids = tuple(sorted(filter(_is_plain, set(run_ids))))
     return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))
 
 

@@ -21,11 +21,17 @@ __all__ = ["add_documentation", "create_app"]
 
 
 def create_app(
-    settings: Settings, store: ObjectStore, gateway: AirflowGateway, *, authenticate: Authenticate | None = None
+    settings: Settings,
+    store: ObjectStore,
+    gateway: AirflowGateway,
+    *,
+    runs: RunStarter | None = None,
+    authenticate: Authenticate | None = None,
 ) -> FastAPI:
     """Return the app; to be mounted at `/prod`. Every path of it, the documentation too, wants a client's key.
 
-    ``authenticate`` stands for the keys where somebody else looks who asks.
+    Where other apps start the same runs, ``runs`` is theirs, too. ``authenticate`` stands for the keys where somebody else looks
+    who asks.
     """
     app = FastAPI(
         title="Reelflow",
@@ -37,7 +43,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.services = Services(settings, store, gateway)
-    app.state.runs = RunStarter(gateway)
+    app.state.runs = runs or RunStarter(gateway)
     app.state.submitter = Submitter(settings, store, gateway, app.state.runs)
     add_error_handlers(app)
     # The last one added is the outermost.

@@ -75,10 +75,11 @@ class TaskState:
 
 
 @contextmanager
-def in_name_of(token: str) -> Iterator[None]:
+def in_name_of(token: str | None) -> Iterator[None]:
     """Let what a gateway changes meanwhile bear this token of Airflow's: its log names that user, and rights are theirs.
 
-    The gateway raises ``AccessDenied`` where they lack them. Else it acts in the name of ``MEDIA_AIRFLOW_USER``.
+    The gateway raises ``AccessDenied`` where they lack them. Else, and with ``None``, it acts in the name of
+    ``MEDIA_AIRFLOW_USER``.
     """
     before = _token.set(token)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -29,13 +30,17 @@ _ABOUT_THE_ASKER = {"client", "content_provider", "contentprovider"}
 
 
 class RunStarter:
-    """Starts a run, or joins the one that there is."""
+    """Starts a run, or joins the one that there is; one for all apps of a process."""
 
     def __init__(self, gateway: AirflowGateway) -> None:
         self._gateway = gateway
         # By run id: who comes second finds the run that the first has started. (Between processes Airflow's own check of
         # run ids decides.) Two clears of one run would end tasks that the first has started.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def alone(self, run_id: str) -> AbstractAsyncContextManager[None]:
+        """Return a context in which nobody else of this process starts, clears or stops the run."""
+        return self._locks.setdefault(run_id, asyncio.Lock())
 
     async def ensure(
         self,
@@ -49,7 +54,7 @@ class RunStarter:
     ) -> None:
         """Start the run, or start it again if it has finished and left something undone, such as after a failure."""
         gateway = self._gateway
-        async with self._locks.setdefault(run_id, asyncio.Lock()):
+        async with self.alone(run_id):
             run = (await gateway.runs(dag_id, [run_id])).get(run_id)
             if run is not None:
                 if not run.is_finished or not await is_undone():

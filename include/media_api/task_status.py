@@ -188,9 +188,10 @@ def is_cancelled(job: Job, run: Run | None) -> bool:
     try:
         note = json.loads(job.store.get_bytes(job.bucket, job.cancelled_key))
         at = datetime.fromisoformat(note["at"])
+        # A time without a zone cannot be compared, either.
+        return run is None or run.start_date is None or at >= run.start_date.replace(microsecond=0)
     except (NotFound, ValueError, KeyError, TypeError):
         return False
-    return run is None or run.start_date is None or at >= run.start_date.replace(microsecond=0)
 
 
 def _status(known: KnownTask, facts: _Facts, tasks: Sequence[TaskState], weights: Sequence[float]) -> TaskStatus:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from anyio.to_thread import run_sync
 
 from include.errors import LimitExceeded, MediaError, NotFound, ParameterError
-from include.media_api.gateway import AirflowGateway, Run
+from include.media_api.gateway import AirflowGateway, Run, in_name_of
 from include.media_api.upload_schemas import UploadBody
 from include.media_store.credentials import Credentials, UploadAccess
 from include.media_store.multipart import S3Copies
@@ -100,7 +100,9 @@ class UploadService:
             raise UploadConflict("The upload is complete and cannot be aborted any more.")
         await self.gateway.stop(UPLOAD_DAG, upload.reference.run_id)
         if "s3Bucket" in upload.destinations:
-            await self.gateway.stop(TRANSCODE_DAG, transcode_request(upload, self.settings.bucket).run_id)
+            # Its transcode was started in nobody's name: who may stop an upload need not have a right to others' transcodes.
+            with in_name_of(None):
+                await self.gateway.stop(TRANSCODE_DAG, transcode_request(upload, self.settings.bucket).run_id)
         await run_sync(self._remove, upload)
 
     async def _own(self, client: str, atom_id: str, upload_id: str) -> Upload:

@@ -16,7 +16,7 @@ from include.media_api.upload_service import UploadService
 from include.media_pages.detail_live import LiveReader, delivered
 from include.media_pages.detail_media import Known, MediaReader
 from include.media_pages.detail_upload import read_upload, upload_fields, upload_problem
-from include.media_pages.documents import Documents, job_of
+from include.media_pages.documents import Documents, job_of, reading
 from include.media_pages.hls import NO_PLAYLIST, rewritten
 from include.media_pages.models import Job, JobDetail, Problem
 from include.media_pages.related import related_to
@@ -49,9 +49,10 @@ class Details:
     async def job_detail(self, run: Run, job: Job, tasks: Sequence[TaskState], *, root: str) -> JobDetail:
         """Return the row ``job`` of the list with all the rest; ``root`` is the path that the app is mounted at."""
         playlists = f"{root}/data/jobs/{quote(run.dag_id, safe='')}/{quote(run.run_id, safe='')}/hls/"
-        upload = await run_sync(read_upload, self._uploads.uploads, run) if run.dag_id == UPLOAD_DAG else None
-        related = await related_to(self._services, run, upload)
-        known = await run_sync(self._known, run, job, tasks, playlists)
+        with reading():
+            upload = await run_sync(read_upload, self._uploads.uploads, run) if run.dag_id == UPLOAD_DAG else None
+            related = await related_to(self._services, run, upload)
+            known = await run_sync(self._known, run, job, tasks, playlists)
         fields: dict[str, Any] = dict(known.fields)
         problem = known.problem
         if job.kind == "task" and "destinations" not in fields:
@@ -75,14 +76,15 @@ class Details:
 
     async def playlist(self, run: Run, path: str) -> str:
         """Return a playlist of what a job has published; :class:`NotFound` for any path that is none of these."""
-        return await run_sync(self._playlist, run, path)
+        with reading():
+            return await run_sync(self._playlist, run, path)
 
     def _known(self, run: Run, job: Job, tasks: Sequence[TaskState], playlists: str) -> Known:
         folder = job_of(self._services.store, self._services.settings, run.dag_id, run.conf)
         if folder is None:
             return Known()
         if run.dag_id == LIVE_DAG:
-            return LiveReader(self._documents, self.addresses).known(run, job, folder, tasks, playlists)
+            return LiveReader(self._services.settings, self._documents, self.addresses).known(run, job, folder, tasks, playlists)
         return MediaReader(self._services.settings, self._documents, self.addresses).known(run, folder, tasks, playlists)
 
     def _playlist(self, run: Run, path: str) -> str:
@@ -90,7 +92,7 @@ class Details:
         if job is None:
             raise NotFound(NO_PLAYLIST)
         if run.dag_id == LIVE_DAG:
-            served = LiveReader(self._documents, self.addresses).served(job)
+            served = LiveReader(self._services.settings, self._documents, self.addresses).served(run, job)
         else:
             served = MediaReader(self._services.settings, self._documents, self.addresses).served(run, job)
         ref = served.playlists.get(path)

@@ -13,10 +13,12 @@ from include.media_pages.detail_media import Known, fresh_outcome, problem_of
 from include.media_pages.documents import Documents, Folder
 from include.media_pages.hls import Served
 from include.media_pages.models import Destination, File, Job, Player
+from include.media_pages.places import places_of
 from include.media_pages.units import live_strip
 from include.media_store.addresses import Addresses
 from include.media_store.models import ObjectRef
 from include.net.urls import parse_target
+from include.settings import Settings
 from include.worker import job as jobs
 from include.worker.subjects import shown
 from include.worker.task_request import TaskRequest
@@ -40,7 +42,8 @@ def delivered(run: Run, job: Job) -> tuple[Destination, ...]:
 class LiveReader:
     """Reads the documents of live tasks."""
 
-    def __init__(self, documents: Documents, addresses: Addresses) -> None:
+    def __init__(self, settings: Settings, documents: Documents, addresses: Addresses) -> None:
+        self._settings = settings
         self._documents = documents
         self._addresses = addresses
 
@@ -54,13 +57,13 @@ class LiveReader:
         if not is_at_work and result is not None:
             told = result.metrics
         targets = told.get("targets")
-        recordings = self.recordings(job)
+        recordings, made = self.recordings(run, job), self._made(run, folder)
         outcome = fresh_outcome(run, folder)
         fields: dict[str, Any] = {
             "destinations": tuple(_target(one) for one in targets if isinstance(one, dict))
             if isinstance(targets, list) and targets
             else delivered(run, row),
-            "player": self._player(recordings, folder, playlists),
+            "player": self._player(recordings, made, playlists),
             "files": tuple(
                 File(
                     name=ref.key.rpartition("/")[2],
@@ -68,16 +71,17 @@ class LiveReader:
                     bytes=ref.size,
                     url=self._addresses.of(ref.bucket, ref.key, ref.etag, download=True),
                 )
-                for ref in (*recordings.values(), *_files(folder))
+                for ref in (*recordings.values(), *made)
             ),
         }
         if outcome:
             fields["cpu_seconds"] = outcome.metrics.get("cpu_seconds")
         return Known(fields, strip, problem_of(outcome, strip.failures))
 
-    def recordings(self, job: jobs.Job) -> dict[str, ObjectRef]:
+    def recordings(self, run: Run, job: jobs.Job) -> dict[str, ObjectRef]:
         """Return the HLS recordings that are there, while they grow, too: playlists by the names that they are served under."""
         request = self._documents.request(job, TaskRequest)
+        places = places_of(self._settings, run, job)
         found: dict[str, ObjectRef] = {}
         for number, text in enumerate(request.targets if request else (), start=1):
             try:
@@ -85,14 +89,15 @@ class LiveReader:
             except MediaError:
                 continue
             if target.kind == "s3" and target.key.endswith(PLAYLIST_SUFFIX):
-                ref = self._documents.head(target.bucket, target.key)
+                named = ObjectRef(bucket=target.bucket, key=target.key, etag="", size=0)
+                ref = self._documents.head(target.bucket, target.key) if places.hold(named) else None
                 if ref is not None:
                     found[f"{number}/{target.key.rpartition('/')[2]}"] = ref
         return found
 
-    def served(self, job: jobs.Job) -> Served:
+    def served(self, run: Run, job: jobs.Job) -> Served:
         """Return what of a job's recordings a player may ask for: segments lie beside their playlist and are named after it."""
-        recordings = self.recordings(job)
+        recordings = self.recordings(run, job)
 
         def address(name: str) -> str | None:
             number, _, file = name.partition("/")
@@ -104,19 +109,19 @@ class LiveReader:
 
         return Served(recordings, address)
 
-    def _player(self, recordings: Mapping[str, ObjectRef], folder: Folder, playlists: str) -> Player | None:
+    def _player(self, recordings: Mapping[str, ObjectRef], made: Sequence[ObjectRef], playlists: str) -> Player | None:
         for name in recordings:
             return Player(url=f"{playlists}{uri(name)}", type="application/vnd.apple.mpegurl")
-        for ref in _files(folder):
+        for ref in made:
             if ref.key.endswith(".mp4") and self._documents.head(ref.bucket, ref.key) == ref:
                 return Player(url=self._addresses.of(ref.bucket, ref.key, ref.etag), type="video/mp4")
         return None
 
-
-def _files(folder: Folder) -> list[ObjectRef]:
-    """Return the recordings that were made a file of at the end."""
-    result = folder.results.get("live")
-    return [output.ref for output in result.outputs if not output.ref.key.endswith(PLAYLIST_SUFFIX)] if result else []
+    def _made(self, run: Run, folder: Folder) -> list[ObjectRef]:
+        """Return the recordings that were made a file of at the end."""
+        result, places = folder.results.get("live"), places_of(self._settings, run, folder.job)
+        refs = [output.ref for output in result.outputs] if result else []
+        return [ref for ref in refs if places.hold(ref) and not ref.key.endswith(PLAYLIST_SUFFIX)]
 
 
 def _target(told: Mapping[str, Any]) -> Destination:

@@ -13,6 +13,7 @@ from include.media_pages.facts import Facts, super_resolution_facts, transcode_f
 from include.media_pages.hls import Served
 from include.media_pages.models import Problem, Rendition
 from include.media_pages.package import Package, read_cues, with_quality
+from include.media_pages.places import places_of
 from include.media_pages.steps import FLOWS
 from include.media_pages.units import Pieces, Strip, strip_of
 from include.media_store.addresses import Addresses
@@ -78,13 +79,13 @@ class MediaReader:
         result = folder.results.get(last)
         if result is None or result.status != "done" or not _has_succeeded(run, tasks, last):
             return None
-        package = Package(result, self._addresses, of_task=bool(run.conf.get("task_id")))
+        package = self._package(run, folder.job, result)
         return package if self.is_there(package) else None
 
     def served(self, run: Run, job: Job) -> Served:
         """Return what of a job's output a player may ask for."""
         result = self._documents.result(job, FLOWS[run.dag_id][2])
-        package = Package(result, self._addresses, of_task=bool(run.conf.get("task_id"))) if result else None
+        package = self._package(run, job, result) if result else None
         refs = package.refs if package and result and result.status == "done" else {}
 
         def address(name: str) -> str | None:
@@ -92,6 +93,9 @@ class MediaReader:
             return self._addresses.of(ref.bucket, ref.key, ref.etag) if ref and not name.endswith(".m3u8") else None
 
         return Served({name: ref for name, ref in refs.items() if name.endswith(".m3u8")}, address)
+
+    def _package(self, run: Run, job: Job, result: UnitResult) -> Package:
+        return Package(result, places_of(self._settings, run, job), self._addresses, of_task=bool(run.conf.get("task_id")))
 
     def is_there(self, package: Package) -> bool:
         """Tell whether a package's entry is the one that was published."""

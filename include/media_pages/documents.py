@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from cachetools import LRUCache
 from pydantic import BaseModel, ValidationError
 
-from include.errors import MediaError, NotFound
+from include.errors import AccessDenied, MediaError, NotFound, StorageError
 from include.ffmpeg_ops.parallel import in_parallel
 from include.media_store.models import ObjectRef
 from include.media_store.objects import ObjectStore
@@ -20,7 +21,7 @@ from include.worker.job import AnyRequest, Job
 from include.worker.models import Outcome, SuperResolutionRequest, TranscodeRequest, UnitResult
 from include.worker.task_request import TaskReference
 
-__all__ = ["Documents", "Folder", "job_of"]
+__all__ = ["Documents", "Folder", "job_of", "reading", "request_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,12 @@ _REQUESTS: Mapping[str, tuple[type[BaseModel], tuple[str, ...]]] = {
 
 def job_of(store: ObjectStore, settings: Settings, dag_id: str, conf: Mapping[str, Any]) -> Job | None:
     """Return the job that a run's conf names, even where other fields are wrong; ``None`` where it names none of ours."""
+    request = request_of(settings, dag_id, conf)
+    return None if request is None else Job.of(store, settings, request)
+
+
+def request_of(settings: Settings, dag_id: str, conf: Mapping[str, Any]) -> AnyRequest | None:
+    """Return as much of the request that a run's conf is as decides which job it is."""
     name = "live" if dag_id == "transcode" and conf.get("task_id") else dag_id
     if name not in _REQUESTS:
         return None
@@ -53,7 +60,16 @@ def job_of(store: ObjectStore, settings: Settings, dag_id: str, conf: Mapping[st
         request = cast("AnyRequest", model.model_validate(known))
     except ValidationError:
         return None
-    return Job.of(store, settings, request) if settings.allows_bucket(request.bucket) else None
+    return request if settings.allows_bucket(request.bucket) else None
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Raise ``StorageError`` where S3 or a table refuses the server: it is not the user who may not do this."""
+    try:
+        yield
+    except AccessDenied as error:
+        raise StorageError(error.message) from error
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from include.media_pages.models import (
     StoryboardTile,
     Thumbnail,
 )
+from include.media_pages.places import Places
 from include.media_store.addresses import Addresses
 from include.media_store.models import ObjectRef
 from include.worker.models import UnitResult
@@ -74,14 +75,20 @@ class Package:
     """The published objects by their names (paths in the output's folder), in the order in which they were written."""
 
     result: UnitResult
+    places: Places
     addresses: Addresses = field(repr=False)
     of_task: bool = False
     """Names begin with the number of their target: ``1/out.m3u8``."""
 
     @property
     def refs(self) -> dict[str, ObjectRef]:
-        """Every object by its name; of a task with several targets only the first one's that has any."""
+        """Every object by its name; of a task with several targets only the first one's that has any.
+
+        A marker that names objects elsewhere is not believed: whoever can write to the bucket could have us sign anything.
+        """
         named = [(output.name, output.ref) for output in self.result.outputs]
+        if not all(self.places.hold(ref) for _, ref in named):
+            return {}
         if not self.of_task or not named:
             return dict(named)
         first, _, _ = named[0][0].partition("/")
@@ -186,8 +193,10 @@ class Package:
         found = []
         for still in stills if isinstance(stills, list) else ():
             try:
-                before, after = (self._address(ObjectRef.model_validate(still[side])) for side in ("before", "after"))
-                found.append(Comparison.model_validate(still | {"before": before, "after": after}))
+                refs = [ObjectRef.model_validate(still[side]) for side in ("before", "after")]
+                if all(map(self.places.hold_picture, refs)):
+                    before, after = map(self._address, refs)
+                    found.append(Comparison.model_validate(still | {"before": before, "after": after}))
             except (ValueError, KeyError, TypeError):
                 # A marker of another version.
                 continue

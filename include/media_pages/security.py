@@ -19,6 +19,11 @@ __all__ = ["DoorMiddleware", "StartersMiddleware", "content_security_policy"]
 HEADER = "x-reelflow"
 _READS = {"GET", "HEAD"}
 _NOT_CROSS_SITE = {"same-origin", "none"}
+_NOT_LET: Mapping[Right, str] = {
+    "read": "Airflow does not let you see these runs.",
+    "start": "Airflow does not let you start this.",
+    "change": "Airflow does not let you change these runs.",
+}
 
 
 class DoorMiddleware:
@@ -76,13 +81,16 @@ class DoorMiddleware:
 
 
 class StartersMiddleware:
-    """Lets through to a contract's app who may start runs of all its DAGs; to requests that only read, who may see them.
+    """Lets through to a contract's app who may start runs of a path's DAGs; to requests that only read, who may see them.
 
-    What gives write access counts as starting, whatever its method.
+    What gives write access counts as starting, whatever its method; what removes something wants the right to change runs.
     """
 
     def __init__(self, app: ASGIApp, dags: Mapping[str, Collection[str]], writing: str = "") -> None:
-        """Wrap ``app``; ``dags`` are those of a path within it (of ``""``: of all others), ``writing`` how such paths end."""
+        """Wrap ``app``; ``dags`` are those of its paths by their first name, ``writing`` how paths that give write access end.
+
+        Paths with any other first name are refused.
+        """
         self._app = app
         self._dags = dags
         self._writing = writing
@@ -92,10 +100,10 @@ class StartersMiddleware:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         person: Person = scope["state"]["person"]
         reads = scope["method"] in _READS and not (self._writing and path.endswith(self._writing))
-        right: Right = "read" if reads else "start"
-        if not all(person.may(right, dag_id) for dag_id in self._dags.get(path, self._dags[""])):
-            refusal = {"message": "Airflow does not let you see these runs." if reads else "Airflow does not let you start this."}
-            await JSONResponse(refusal, status_code=403)(scope, receive, send)
+        right: Right = "read" if reads else "change" if scope["method"] == "DELETE" else "start"
+        dags = self._dags.get(path.removeprefix("/").partition("/")[0])
+        if dags is None or not all(person.may(right, dag_id) for dag_id in dags):
+            await JSONResponse({"message": _NOT_LET[right]}, status_code=403)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 from cachetools import TTLCache
 
@@ -13,6 +13,8 @@ __all__ = ["Shared"]
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
+
+_NOTHING: Final[Any] = object()
 
 
 class Shared(Generic[Key, Value]):
@@ -27,8 +29,10 @@ class Shared(Generic[Key, Value]):
 
     async def __call__(self, key: Key, read: Callable[[], Awaitable[Value]]) -> Value:
         """Return what ``read`` has said of ``key`` a moment ago, or says now."""
-        if key in self._kept:
-            return self._kept[key]
+        # One look: between two the time might pass at which it is forgotten.
+        kept = self._kept.get(key, _NOTHING)
+        if kept is not _NOTHING:
+            return cast("Value", kept)
         task = self._reading.get(key)
         if task is None:
             task = self._reading[key] = asyncio.create_task(self._read(key, read))

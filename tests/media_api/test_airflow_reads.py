@@ -113,10 +113,34 @@ def test_filters_are_those_of_the_conf(reads: AirflowReads, query: RunQuery, is_
     assert [run.run_id for run in everything(reads, query)] == wanted
 
 
-@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "9" * 19, "1 OR 1=1", "²"])
+@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "9" * 19, "1 OR 1=1", "²", str(2**31), "0"])
 def test_what_is_no_cursor_is_refused(reads: AirflowReads, cursor: str) -> None:
     with pytest.raises(ParameterError, match="cursor"):
         reads.find(RunQuery(OURS), 10, cursor)
+
+
+@pytest.mark.parametrize(
+    "query", [RunQuery(OURS, text="film\0"), RunQuery(OURS, client="\0"), RunQuery(OURS, content_provider="a\x1b")]
+)
+def test_what_no_text_of_a_database_may_hold_is_refused(reads: AirflowReads, statements: list[str], query: RunQuery) -> None:
+    with pytest.raises(ParameterError, match="control characters"):
+        reads.find(query, 10)
+    assert statements == []
+
+
+def test_an_id_that_can_be_no_runs_is_not_asked_for(reads: AirflowReads, engine: Any) -> None:
+    asked: list[Any] = []
+
+    def note(_connection: Any, _cursor: Any, _statement: str, parameters: Any, *_: Any) -> None:
+        asked.append(parameters)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        assert set(reads.runs("transcode", [BIG.run_id, "x\0"])) == {BIG.run_id}
+        assert reads.runs("transcode", ["x\0"]) == {}
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert "\\x00" not in repr(asked)
 
 
 def test_tasks_of_a_run_with_what_those_at_work_have_told(reads: AirflowReads) -> None:

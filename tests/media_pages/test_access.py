@@ -12,10 +12,12 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.routing import Mount
 
+from include.media_api.upload_service import UploadService
 from include.media_pages.app import STATIC
 from tests.media_api.fakes import FakeAirflow
 from tests.media_api.test_access import routes_of
 from tests.media_pages.fakes import FakeLogin, person
+from tests.uploads.memory import an_upload
 
 SIGNED_OUT = {"message": "Log in to Airflow first."}
 RUN = {"bucket": "media", "source_key": "in/a.mp4", "folder": "out/a/", "name": "a"}
@@ -162,11 +164,13 @@ def test_who_may_only_look_changes_nothing(vera: TestClient, airflow: FakeAirflo
         assert (answer.status_code, list(answer.json())) == (403, ["message"])
     uploads = "/media/api2/atom/a/uploads"
     for method, path in [
-        ("POST", "/media/prod/videoTranscode"), ("POST", "/media/prod/"), ("POST", uploads), ("DELETE", f"{uploads}/u"),
+        ("POST", "/media/prod/videoTranscode"), ("POST", "/media/prod/"), ("POST", uploads),
         ("POST", f"{uploads}/u/credentials"), ("GET", f"{uploads}/u/parts/0/url"),
     ]:  # fmt: skip
         answer = vera.request(method, path, json={})
         assert (answer.status_code, answer.json()) == (403, {"message": "Airflow does not let you start this."}), path
+    answer = vera.delete(f"{uploads}/u")
+    assert (answer.status_code, answer.json()) == (403, {"message": "Airflow does not let you change these runs."})
     assert {name for name, _ in airflow.calls} <= {"runs"}
     assert vera.get(uploads).status_code == 404
 
@@ -187,6 +191,32 @@ def test_a_user_sees_the_dags_that_airflow_lets_them_see(client_of: Site, login:
     assert ulla.get(JOB).status_code == 404
     assert ulla.post("/media/prod/videoTranscode", json={}).status_code == 403
     assert ulla.post("/media/api2/atom/a/uploads", json={}).status_code == 400
+
+
+def test_every_path_of_a_contract_wants_the_rights_to_its_own_runs(client_of: Site, login: FakeLogin) -> None:
+    login.people["sue"] = person("sue", dags=("super_resolution",))
+    login.people["tom"] = person("tom", dags=("transcode", "video_transcode"))
+    sue, tom = client_of("sue"), client_of("tom")
+    upscaling, transcoding = "/media/prod/superResolution/x", "/media/prod/videoTranscode/x"
+    assert (sue.get(upscaling).status_code, tom.get(upscaling).status_code) == (404, 403)
+    assert (sue.get(transcoding).status_code, tom.get(transcoding).status_code) == (403, 404)
+    assert (sue.post("/media/prod/", json={}).status_code, tom.post("/media/prod/", json={}).status_code) == (400, 403)
+
+
+def test_paths_that_no_right_is_known_of_are_refused(ada: TestClient) -> None:
+    for path in ("/prod/nothing", "/prod/videoTranscodes", "/api2/nothing", "/api2/"):
+        assert ada.get(f"/media{path}").status_code == 403, path
+
+
+def test_who_may_start_uploads_but_not_change_them_ends_none(
+    client_of: Site, login: FakeLogin, uploads: UploadService, airflow: FakeAirflow
+) -> None:
+    login.people["sam"] = person("sam", "read", "start", dags=("upload",))
+    upload = an_upload(uploads.uploads, "a", client="operators")
+    answer = client_of("sam").delete(f"/media/api2/atom/a/uploads/{upload.id}")
+    assert answer.status_code == 403
+    assert uploads.uploads.read("a", upload.id).outcome.state == "running"
+    assert airflow.count("stop") == 0
 
 
 def test_a_detail_that_was_read_for_one_bears_the_others_rights(ada: TestClient, vera: TestClient, airflow: FakeAirflow) -> None:

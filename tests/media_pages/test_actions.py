@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from include.errors import AccessDenied, NotFound
 from include.media_api.gateway import TaskState
+from include.media_api.services import Services
+from include.media_api.submit import RunStarter
 from include.media_api.upload_service import UploadService
+from include.media_pages.actions import Actions
+from include.media_pages.jobs import Jobs
+from include.settings import Settings
 from include.worker.models import Outcome
 from tests.media_api.fakes import FakeAirflow, MemoryStore
+from tests.media_pages.fakes import COOKIE, person
 from tests.media_pages.test_jobs import FILM, NOW, OLD, STREAM, TASK, begin, rows
 from tests.uploads.memory import an_upload
 
@@ -22,6 +31,10 @@ def act(client: TestClient, action: str, dag_id: str, run_id: str, status: int =
     answer = client.post(f"/media/data/jobs/{dag_id}/{run_id}/{action}")
     assert answer.status_code == status, answer.text
     return answer.json()
+
+
+def refused(*_: Any, **__: Any) -> Any:
+    raise AccessDenied("Cannot read s3://media/x: the object store refuses our credentials (AccessDenied).")
 
 
 def note(store: MemoryStore, reference: Any, at: datetime = NOW) -> str:
@@ -92,8 +105,26 @@ def test_an_upload_is_aborted_as_its_contract_does_it(
     assert (job["state"], job["can_retry"]) == ("cancelled", False)
     assert uploads.uploads.read("a", upload.id).outcome.state == "aborted"
     assert upload.part(0).key not in store.objects["media"]
-    assert set(airflow.tokens) == {"token-of-ada"}
+    assert airflow.tokens[0] == "token-of-ada"
     act(ada, "retry", "upload", upload.reference.run_id, 409)
+
+
+def test_an_upload_ends_whole_though_its_transcode_is_not_the_users_to_stop(
+    ada: TestClient, airflow: FakeAirflow, store: MemoryStore, uploads: UploadService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = an_upload(uploads.uploads, "a", client="operators")
+    store.add(upload.part(0).key)
+    begin(airflow, "upload", upload.reference.run_id, upload.reference, "running")
+    stop = airflow.stop
+
+    async def stop_of_uploads(dag_id: str, run_id: str) -> None:
+        airflow.powerless = {"token-of-ada"} if dag_id == "transcode" else set()
+        await stop(dag_id, run_id)
+
+    monkeypatch.setattr(airflow, "stop", stop_of_uploads)
+    assert ada.delete(f"/media/api2/atom/a/uploads/{upload.id}").status_code == 204
+    assert airflow.tokens == ["token-of-ada", None]
+    assert upload.part(0).key not in store.objects["media"]
 
 
 def test_an_upload_that_has_failed_begins_anew(ada: TestClient, airflow: FakeAirflow, uploads: UploadService) -> None:
@@ -129,6 +160,71 @@ def test_a_cancelled_task_that_is_retried_is_cancelled_no_more(
     assert rows(ada)[0]["state"] == "cancelled"
     act(ada, "retry", dag_id, reference.run_id)
     assert key not in store.objects["media"]
+
+
+def test_of_two_retries_at_once_one_starts_the_job(
+    client_of: Callable[[str | None], TestClient], airflow: FakeAirflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(airflow, "transcode", FILM.run_id, FILM, "failed")
+    clear = airflow.clear
+
+    async def slow(dag_id: str, run_id: str) -> None:
+        await asyncio.sleep(0.2)
+        await clear(dag_id, run_id)
+
+    monkeypatch.setattr(airflow, "clear", slow)
+
+    async def both() -> list[int]:
+        transport = httpx.ASGITransport(client_of(None).app)
+        headers = {"x-reelflow": "1"}
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://reelflow.example", cookies={COOKIE: "ada"}, headers=headers
+        ) as client:
+            path = f"/media/data/jobs/transcode/{FILM.run_id}/retry"
+            return [answer.status_code for answer in await asyncio.gather(client.post(path), client.post(path))]
+
+    assert sorted(asyncio.run(both())) == [202, 409]
+    assert airflow.count("clear") == 1
+
+
+def test_a_retry_waits_for_a_submission_that_starts_the_same_run(
+    settings: Settings, store: MemoryStore, airflow: FakeAirflow, uploads: UploadService
+) -> None:
+    runs, services = RunStarter(airflow), Services(settings, store, airflow)
+    actions = Actions(services, uploads, Jobs(services, uploads), runs)
+
+    async def run() -> None:
+        async with runs.alone(FILM.run_id):
+            retry = asyncio.create_task(actions.retry(person(), "transcode", FILM.run_id))
+            await asyncio.sleep(0.05)
+            assert airflow.calls == []
+        with pytest.raises(NotFound):
+            await retry
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("action", "state"), [("stop", "running"), ("retry", "failed")])
+def test_a_note_stays_as_it_is_where_airflow_refuses(
+    ada: TestClient, airflow: FakeAirflow, store: MemoryStore, action: str, state: str
+) -> None:
+    begin(airflow, "transcode", TASK.run_id, TASK, state)
+    airflow.powerless = {"token-of-ada"}
+    if action == "retry":
+        note(store, TASK, NOW + timedelta(seconds=1))
+    before = dict(store.objects["media"])
+    act(ada, action, "transcode", TASK.run_id, 403)
+    assert store.objects["media"] == before
+
+
+@pytest.mark.parametrize(("action", "state"), [("stop", "running"), ("retry", "failed")])
+def test_that_the_store_refuses_the_server_is_not_the_users_fault(
+    ada: TestClient, airflow: FakeAirflow, store: MemoryStore, monkeypatch: pytest.MonkeyPatch, action: str, state: str
+) -> None:
+    begin(airflow, "transcode", TASK.run_id, TASK, state)
+    monkeypatch.setattr(store, "get_bytes", refused)
+    act(ada, action, "transcode", TASK.run_id, 503)
+    assert airflow.tokens == []
 
 
 def test_a_run_of_another_dag_is_left_alone(ada: TestClient, airflow: FakeAirflow) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from include.errors import StorageError
+from include.errors import AccessDenied, StorageError
 from include.ingest.models import Claim
 from include.media_api.gateway import TaskState
 from include.media_api.upload_service import UploadService
@@ -273,6 +273,28 @@ def test_the_list_does_without_a_store_that_does_not_answer(ada: TestClient, air
 
     store.get_bytes = away  # type: ignore[method-assign]
     assert [(job["state"], job["error"]) for job in rows(ada)] == [("running", None), ("failed", None)]
+
+
+def test_what_the_store_refuses_the_server_is_not_forbidden_to_the_user(
+    ada: TestClient, airflow: FakeAirflow, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(airflow, "transcode", FILM.run_id, FILM, "failed")
+
+    def refused(*_: Any) -> Any:
+        raise AccessDenied("The object store refuses our credentials.")
+
+    for name in ("head", "get_bytes", "list"):
+        monkeypatch.setattr(store, name, refused)
+    (job,) = rows(ada)
+    assert (job["state"], job["can_retry"]) == ("failed", True)
+    path = f"/media/data/jobs/transcode/{FILM.run_id}"
+    assert ada.get(path).status_code == ada.get(f"{path}/hls/a.m3u8").status_code == 503
+
+
+def test_a_note_without_a_time_zone_is_none(ada: TestClient, airflow: FakeAirflow, store: MemoryStore) -> None:
+    begin(airflow, "transcode", TASK.run_id, TASK, "failed")
+    store.add(f"_reelflow/jobs/{TASK.job_id}/cancelled.json", data=b'{"at": "2099-01-01T00:00:00"}')
+    assert rows(ada)[0]["state"] == "failed"
 
 
 def test_an_upload_goes_by_its_parts_and_destinations(ada: TestClient, airflow: FakeAirflow, uploads: UploadService) -> None:

@@ -35,6 +35,23 @@ def test_those_who_ask_within_a_second_share_a_read() -> None:
     assert reads == [0.0, 0.9, 1.1]
 
 
+def test_what_ends_while_it_is_looked_at_is_read_anew() -> None:
+    class Hasty(Clock):
+        def __call__(self) -> float:
+            self.now += 0.3
+            return self.now
+
+    async def read() -> str:
+        return "read"
+
+    async def run() -> None:
+        shared: Shared[str, str] = Shared(1.0, clock=Hasty())
+        for _ in range(40):
+            assert await shared("a", read) == "read"
+
+    asyncio.run(run())
+
+
 def test_what_was_read_before_a_change_is_shown_to_nobody_after_it() -> None:
     async def run() -> None:
         shared: Shared[str, str] = Shared(1.0)
