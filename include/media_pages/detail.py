@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from include.errors import NotFound
@@ -20,6 +21,7 @@ from include.media_pages.documents import Documents, job_of, reading
 from include.media_pages.hls import NO_PLAYLIST, rewritten
 from include.media_pages.models import Job, JobDetail, Problem
 from include.media_pages.related import related_to
+from include.media_pages.shared import Shared
 from include.media_pages.steps import FLOWS, steps_of
 from include.media_store.addresses import Addresses
 
@@ -27,6 +29,8 @@ __all__ = ["Details"]
 
 LIVE_DAG = "live"
 UPLOAD_DAG = "upload"
+PLAYLIST_SECONDS = 1.0
+_REWRITERS = 4
 
 
 class Details:
@@ -40,6 +44,9 @@ class Details:
         self._services = services
         self._uploads = uploads
         self._documents = Documents(services.store)
+        # Of a long recording one takes a while to rewrite, and its players ask for it every few seconds.
+        self.playlists: Shared[tuple[str, str, str], str] = Shared(PLAYLIST_SECONDS)
+        self._rewriters = CapacityLimiter(_REWRITERS)
 
     @cached_property
     def addresses(self) -> Addresses:
@@ -76,8 +83,12 @@ class Details:
 
     async def playlist(self, run: Run, path: str) -> str:
         """Return a playlist of what a job has published; :class:`NotFound` for any path that is none of these."""
-        with reading():
-            return await run_sync(self._playlist, run, path)
+
+        async def read() -> str:
+            with reading():
+                return await run_sync(self._playlist, run, path, limiter=self._rewriters)
+
+        return await self.playlists((run.dag_id, run.run_id, path), read)
 
     def _known(self, run: Run, job: Job, tasks: Sequence[TaskState], playlists: str) -> Known:
         folder = job_of(self._services.store, self._services.settings, run.dag_id, run.conf)
@@ -98,8 +109,12 @@ class Details:
         ref = served.playlists.get(path)
         if ref is None:
             raise NotFound(NO_PLAYLIST)
-        text = self._documents.read(ref, "playlist", lambda data: data.decode("utf-8"))
-        return rewritten(text or "", path, served.playlists, served.address)
+        # Not from the documents that are kept: one that grows has a version for each of its segments.
+        try:
+            text = self._services.store.get_bytes(ref.bucket, ref.key).decode("utf-8")
+        except (NotFound, UnicodeDecodeError) as error:
+            raise NotFound(NO_PLAYLIST) from error
+        return rewritten(text, path, served.playlists, served.address)
 
 
 def _problem(job: Job, found: Problem | None) -> Problem | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from urllib.parse import quote
 
 from include.errors import MediaError
 from include.ffmpeg_ops.containers import container_of
@@ -134,7 +135,7 @@ class Package:
         pictures = sorted((int(name[:-4]), ref) for name, ref in self.refs.items() if re.fullmatch(r"\d+\.jpg", name))
         timed = [(cues[number - 1].start, ref) for number, ref in pictures if 0 < number <= len(cues)]
         step = max(1, -(-len(timed) // MOST_THUMBNAILS))
-        return tuple(Thumbnail(time=time, url=self._address(ref)) for time, ref in timed[::step])
+        return tuple(Thumbnail(time=time, url=self._picture(ref)) for time, ref in timed[::step])
 
     def storyboard(self, cues: Sequence[Cue]) -> Storyboard | None:
         """Return the sprite sheets and what is on them."""
@@ -155,7 +156,7 @@ class Package:
             for cue in cues
             if cue.sheet in refs
         )
-        return Storyboard(sheets=tuple(self._address(refs[name]) for name in sheets), tiles=tiles)
+        return Storyboard(sheets=tuple(self._picture(refs[name]) for name in sheets), tiles=tiles)
 
     def renditions(self, planned: Sequence[Rendition], source: SourceFacts) -> tuple[Rendition, ...]:
         """Return the planned renditions with what became of them."""
@@ -195,7 +196,7 @@ class Package:
             try:
                 refs = [ObjectRef.model_validate(still[side]) for side in ("before", "after")]
                 if all(map(self.places.hold_picture, refs)):
-                    before, after = map(self._address, refs)
+                    before, after = map(self._picture, refs)
                     found.append(Comparison.model_validate(still | {"before": before, "after": after}))
             except (ValueError, KeyError, TypeError):
                 # A marker of another version.
@@ -204,6 +205,10 @@ class Package:
 
     def _address(self, ref: ObjectRef) -> str:
         return self.addresses.of(ref.bucket, ref.key, ref.etag)
+
+    def _picture(self, ref: ObjectRef) -> str:
+        # A page that shows it already loads it again where it is another version, and not where it is signed anew.
+        return f"{self._address(ref)}#{quote(ref.etag)}"
 
 
 def with_quality(renditions: Sequence[Rendition], quality: Mapping[str, Any]) -> tuple[Rendition, ...]:

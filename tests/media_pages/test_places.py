@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timezone
 from typing import Any
 
@@ -111,7 +112,9 @@ def test_a_marker_has_no_other_pictures_signed(desk: Desk) -> None:
     about = {"time": 1.0, "width": 2, "height": 2}
     stills = [about | {"before": good, "after": good}, about | {"before": good, "after": bad}]
     forge(desk, OLD, "merge", "old/b_x2.mp4", comparisons=stills)
-    assert len(desk.detail(run, ()).comparisons) == 1
+    (shown,) = desk.detail(run, ()).comparisons
+    # Made anew under the same key, it is another picture.
+    assert (shown.before[-2:], shown.after[-2:]) == ("#e", "#e")
 
 
 def test_a_marker_has_no_other_playlist_served(desk: Desk) -> None:
@@ -119,6 +122,30 @@ def test_a_marker_has_no_other_playlist_served(desk: Desk) -> None:
     forge(desk, film, "finish", "in/secret.m3u8")
     with pytest.raises(NotFound):
         desk.playlist(run_of("transcode", film), "secret.m3u8")
+
+
+def test_players_of_a_recording_share_a_playlist_that_is_not_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    film = FILM.model_copy(update={"container": "hls"})
+    forge(desk, film, "finish", "out/a/a00000.ts", "out/a/a.m3u8")
+    text = "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6.0,\na00000.ts\n"
+    desk.store.put_bytes("media", "out/a/a.m3u8", text.encode())
+    asked: list[str] = []
+    get_bytes = desk.store.get_bytes
+
+    def counted(bucket: str, key: str) -> bytes:
+        asked.append(key)
+        return get_bytes(bucket, key)
+
+    monkeypatch.setattr(desk.store, "get_bytes", counted)
+    run = run_of("transcode", film)
+
+    async def many() -> list[str]:
+        return await asyncio.gather(*(desk.details.playlist(run, "a.m3u8") for _ in range(20)))
+
+    assert len(set(asyncio.run(many()))) == 1
+    assert asked.count("out/a/a.m3u8") == 1
+    desk.playlist(run, "a.m3u8")
+    assert asked.count("out/a/a.m3u8") == 2
 
 
 def test_a_live_tasks_request_names_no_other_recordings(desk: Desk) -> None:

@@ -666,6 +666,19 @@ def test_the_player_plays_and_polls_leave_it_alone(
     assert detail.player
 
 
+def test_pictures_that_a_retry_has_made_anew_are_shown(
+    page: Page, site: Site, films: Films, show: Callable[..., JobDetail]
+) -> None:
+    show("transcode-done")
+    image = page.locator("#thumbnails img").first
+    image.scroll_into_view_if_needed()
+    expect(image).to_have_attribute("src", re.compile("s=1$"))
+    detail = films.shown(sample("transcode-done"), "s=2")
+    anew = tuple(one.model_copy(update={"url": f"{one.url}#another"}) for one in detail.thumbnails)
+    next_poll(page, site, detail.model_copy(update={"thumbnails": anew}))
+    expect(image).to_have_attribute("src", re.compile("s=2#another$"))
+
+
 def test_a_signature_that_runs_out_is_replaced_where_it_stopped(
     page: Page, site: Site, films: Films, problems: Problems, show: Callable[..., JobDetail]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import random
 import re
 from collections.abc import Iterator
@@ -221,11 +222,34 @@ def test_a_reloaded_page_goes_on_with_the_same_file_and_no_other(
         other.write_bytes(content)
         choose(page, other, button="Resume")
         expect(card.locator(".note")).to_contain_text(words)
+    began = film.stat().st_mtime_ns
+    os.utime(film, ns=(began, began + 60 * 10**9))
+    choose(page, film, button="Resume")
+    expect(card.locator(".note")).to_contain_text("it has changed since its upload began")
+    os.utime(film, ns=(began, began))
     choose(page, film, button="Resume")
     expect(card.locator("header .badge")).to_have_text("Arrived, in work")
     assert arrived(api) == CONTENT
     assert not any(f"/parts/{n}/" in call for call in api.calls for n in (0, 1, 2)), "parts that were there were sent again"
     assert "POST " not in api.calls
+
+
+def test_a_reloaded_page_asks_for_no_file_where_all_has_arrived(upload_page: Page, api: FakeApi, film: Path) -> None:
+    page = upload_page
+    choose(page, film)
+    card = start(page)
+    expect(card.locator("header .badge")).to_have_text("Arrived, in work")
+    # The page was left before it had noticed.
+    page.evaluate(
+        """() => {
+          const records = JSON.parse(localStorage.getItem("reelflow:uploads"));
+          localStorage.setItem("reelflow:uploads", JSON.stringify(records.map((one) => ({ ...one, sent: false }))));
+        }"""
+    )
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    expect(card.locator("header .badge")).to_have_text("Arrived, in work")
+    assert [record["sent"] for record in records(page)] == [True]
 
 
 def test_a_browser_with_handles_opens_the_file_again_by_itself(page: Page, site: Site, api: FakeApi, film: Path) -> None:

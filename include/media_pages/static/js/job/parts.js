@@ -66,8 +66,8 @@ export function jobLink(dag, run) {
 /** An address of a JobDetail: whole, or relative to where the pages are mounted. @param {string} url */
 export const address = (url) => new URL(url, mount).href;
 
-/** What stays of an address when it is signed anew. @param {string} url */
-export const identity = (url) => address(url).replace(/\?.*$/s, "");
+/** What stays of an address when it is signed anew: where it leads, and behind a # which version that is. @param {string} url */
+export const identity = (url) => address(url).replace(/\?[^#]*/s, "");
 
 /** @type {WeakMap<HTMLImageElement, string>} the newest address of each picture */
 const newest = new WeakMap();

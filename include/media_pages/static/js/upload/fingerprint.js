@@ -1,5 +1,5 @@
 // @ts-check
-/** Tells whether a file is the one that an upload was begun with, without reading all of it. */
+/** Tells whether a file is the one that an upload was begun with, as it was then, without reading all of it. */
 
 const SAMPLES = 16;
 const SAMPLE = 16_384;
@@ -33,5 +33,7 @@ export async function fingerprint(file) {
 export async function difference(file, record) {
   if (file.name !== record.name) return "name";
   if (file.size !== record.size) return "size";
+  // Samples miss what has changed between them.
+  if (record.modified !== undefined && file.lastModified !== record.modified) return "content";
   return (await fingerprint(file)) === record.print ? null : "content";
 }

@@ -51,7 +51,9 @@ export class TransferList extends EventTarget {
   async add({ file, handle }, atom, fields) {
     const key = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
     /** @type {records.UploadRecord} */
-    const record = { key, id: "", atom, name: file.name, size: file.size, print: await fingerprint(file), sent: false, fields };
+    const record = {
+      key, id: "", atom, name: file.name, size: file.size, modified: file.lastModified, print: await fingerprint(file), sent: false, fields,
+    };
     records.save(record);
     if (handle) await handles.keep(key, handle);
     this.#add(new Transfer(record, file));

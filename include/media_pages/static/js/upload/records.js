@@ -10,6 +10,7 @@ const KEY = "reelflow:uploads";
  * @property {string} atom
  * @property {string} name of the file
  * @property {number} size of the file, bytes
+ * @property {number} [modified] when the file was last changed, milliseconds; of older versions of this page none
  * @property {string} print see {@link import("./fingerprint.js").fingerprint}
  * @property {boolean} sent whether all of it has arrived
  * @property {{destinations: string[], title?: string, description?: string, tags?: string[], privacy?: string}} fields
@@ -37,11 +38,4 @@ export function save(record) {
 /** @param {string} key */
 export function remove(key) {
   localStorage.setItem(KEY, JSON.stringify(all().filter((one) => one.key !== key)));
-}
-
-/** @param {() => void} listener called when another window has changed the list */
-export function onChange(listener) {
-  addEventListener("storage", (event) => {
-    if (event.key === KEY || event.key === null) listener();
-  });
 }

@@ -207,9 +207,20 @@ export class Transfer extends EventTarget {
         this.#end("gone");
         return;
       }
+      this.#look();
       if (this.upload.destinations.every((at) => OVER.has(at.status))) this.#end("over");
       this.#changed();
     }, { seconds: 2 });
+  }
+
+  /** Where all has arrived, by another page or before this one was left, no file is needed any more. */
+  #look() {
+    const { record, state, upload } = this;
+    // The uploader finds out by itself.
+    if (record.sent || state === "sending" || !upload.parts.every((part) => part.complete)) return;
+    record.sent = true;
+    records.save(record);
+    this.#to("sent");
   }
 
   /** @param {"over" | "gone"} state */
