@@ -5,21 +5,24 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from include.errors import InputError, InternalError, LimitExceeded, NotFound, ParameterError
+from include.errors import InputError, LimitExceeded, ParameterError
 from include.ingest.candidates import check_object, kind_of
 from include.ingest.claims import Claims
+from include.ingest.made import is_made, request_of
 from include.ingest.models import INGEST_CLIENT, INGEST_OBJECT_DAG, Claim, Dropped, refusal_run_id, version_of
 from include.ingest.parameters import Sidecar, request_for
+from include.ingest.runs import IN_FLIGHT
 from include.ingest.settling import note_of
 from include.media_store.models import object_uri
 from include.worker.job import Job
-from include.worker.requests import SuperResolutionRequest, TranscodeRequest
+from include.worker.requests import SuperResolutionRequest
 
 if TYPE_CHECKING:
     from include.ingest.place import Ingest
+    from include.ingest.runs import Run, Runs
     from include.media_store.inbox import Looked
 
-__all__ = ["REFUSALS", "admit", "is_made", "is_occupied", "refusal"]
+__all__ = ["REFUSALS", "admit", "check_destination", "does", "is_occupied", "refusal"]
 
 # What is the object's fault. All else is the machine's, or ours, and the object waits.
 REFUSALS = (ParameterError, LimitExceeded, InputError)
@@ -45,10 +48,7 @@ def admit(ingest: Ingest, looked: Looked, sidecar: Sidecar | None) -> Claim:
             "callback": parameters.callback,
         }
     )
-    if not is_made(ingest, claim) and ingest.store.head(request.bucket, request.destination_key) is not None:
-        fields = "`output_folder`" if isinstance(request, SuperResolutionRequest) else "`dst` or `time`"
-        uri = object_uri(request.bucket, request.destination_key)
-        raise ParameterError(f"{uri} is there already, made of something else; choose another {fields}, or leave it out.")
+    check_destination(ingest, claim)
     return claim
 
 
@@ -57,41 +57,30 @@ def refusal(looked: Looked, sidecar: Sidecar | None) -> Claim:
     return _claim(looked, sidecar)
 
 
-def is_made(ingest: Ingest, claim: Claim) -> bool:
-    """Tell whether the claim's output is there and was made of this version of the object."""
-    if claim.job_id is None:
-        return False
-    model = TranscodeRequest if claim.dag_id == "transcode" else SuperResolutionRequest
-    request = model.model_validate(claim.conf)
-    if ingest.store.head(request.bucket, request.destination_key) is None:
-        return False
-    if claim.version in request.folder:
-        # Nothing else is made there, and what clients look for is written last. Work documents may have expired.
-        return True
-    job = Job(ingest.store, ingest.settings, claim.bucket, claim.job_id)
-    last = "finish" if claim.dag_id == "transcode" else "merge"
-    try:
-        source = job.read_unit(last).source
-    except (NotFound, InternalError) as error:
-        if type(error) not in (NotFound, InternalError):
-            raise
-        return False
-    result = job.read_result(last)
-    return (
-        source is not None
-        and (source.bucket, source.key, source.etag) == (claim.bucket, claim.key, claim.etag)
-        and result is not None
-        and result.status == "done"
-        and job.outputs_exist(result.outputs)
-    )
+def check_destination(ingest: Ingest, claim: Claim) -> None:
+    """Raise :class:`ParameterError` where the claim's run would replace what was made of something else."""
+    if claim.job_id is None or is_made(ingest, claim):
+        return
+    request = request_of(claim)
+    if ingest.store.head(request.bucket, request.destination_key) is not None:
+        fields = "`output_folder`" if isinstance(request, SuperResolutionRequest) else "`dst` or `time`"
+        uri = object_uri(request.bucket, request.destination_key)
+        raise ParameterError(f"{uri} is there already, made of something else; choose another {fields}, or leave it out.")
 
 
-def is_occupied(ingest: Ingest, claim: Claim) -> bool:
-    """Tell whether the job is at work for another object: a sidecar has named the same output for both."""
+def is_occupied(ingest: Ingest, claim: Claim, runs: Runs) -> bool:
+    """Tell whether the job is at work for somebody else: another object, or a program that has named the same output."""
     if claim.job_id is None:
         return False
     note = note_of(Job(ingest.store, ingest.settings, claim.bucket, claim.job_id))
-    return note is not None and note.claim_id != claim.id and note.claim_id in Claims(ingest).open_ids()
+    if note is not None and note.claim_id != claim.id and note.claim_id in Claims(ingest).open_ids():
+        return True
+    return runs.state(claim.dag_id, claim.run_id) in IN_FLIGHT and not does(runs.read(claim.dag_id, claim.run_id), claim)
+
+
+def does(run: Run, claim: Claim) -> bool:
+    """Tell whether the run does what the claim asks for, and not what somebody else wants at the same place."""
+    return dict(run.conf) == claim.conf
 
 
 def _claim(looked: Looked, sidecar: Sidecar | None) -> Claim:

@@ -9,11 +9,12 @@ from include.ffmpeg_ops.containers import container_of
 from include.settings import Settings
 from include.worker.requests import split_key
 
-__all__ = ["Kind", "check_object", "error_key", "is_candidate", "kind_of", "path_below", "sidecar_keys", "what_to_do"]
+__all__ = ["Kind", "check_object", "error_key", "fits", "is_candidate", "kind_of", "path_below", "sidecar_keys", "what_to_do"]
 
 Kind = Literal["transcode", "super_resolution"]
 
 ERROR_SUFFIX = ".error.json"
+_MOST_KEY_BYTES = 1024  # says S3
 # What clients name a file while they write it: WinSCP, rclone, browsers, curl, editors; and Hadoop's mark of a folder.
 _TEMPORARY = (
     ".part",
@@ -67,10 +68,19 @@ def error_key(key: str) -> str:
     return f"{key}{ERROR_SUFFIX}"
 
 
+def fits(key: str) -> bool:
+    """Tell whether there can be an object of this name."""
+    return len(key.encode()) <= _MOST_KEY_BYTES
+
+
 def check_object(settings: Settings, kind: Kind, key: str, size: int) -> None:
     """Raise what is wrong with an object's name or size."""
     name = key.rpartition("/")[2]
     suffix = split_key(key)[2]
+    if not fits(error_key(key)):
+        most = _MOST_KEY_BYTES - len(ERROR_SUFFIX)
+        size = len(key.encode())
+        raise InputNotSupported(f"{name} and its folders are {size} bytes long, more than {most}; use shorter names.")
     if kind == "super_resolution":
         container_of(suffix)
     elif not key.lower().endswith(tuple(accepted.lower() for accepted in settings.source_suffixes)):

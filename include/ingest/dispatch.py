@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from include.errors import InternalError, NotFound
-from include.ingest.admission import REFUSALS, admit, is_made, is_occupied, refusal
+from include.errors import InternalError, MediaError, NotFound
+from include.ingest.admission import REFUSALS, admit, does, is_occupied, refusal
 from include.ingest.candidates import is_candidate
 from include.ingest.claims import Claims
+from include.ingest.made import is_made
 from include.ingest.models import Claim, Dispatched, Dropped, Fate
 from include.ingest.parameters import read_sidecar
+from include.ingest.runs import IN_FLIGHT
 from include.ingest.settling import settle, write_note
 from include.worker.job import Job
 
@@ -20,11 +22,11 @@ if TYPE_CHECKING:
     from include.ingest.runs import Runs
     from include.media_store.inbox import Looked
 
-__all__ = ["dispatch", "start", "try_again"]
+__all__ = ["dispatch", "raise_all", "start", "try_again"]
 
 logger = logging.getLogger(__name__)
 
-IN_FLIGHT = ("queued", "running")
+_SHOWN = 5
 
 
 def dispatch(ingest: Ingest, dropped: Iterable[Dropped], runs: Runs, *, room: int | None = None) -> list[Dispatched]:
@@ -34,20 +36,42 @@ def dispatch(ingest: Ingest, dropped: Iterable[Dropped], runs: Runs, *, room: in
     means that the object is still being written. No more than ``room`` runs are started, the others are ``waiting``; ``None``:
     all are. May be called by several processes at once, and again after it was killed at any moment.
 
-    Raises ``StorageError`` or ``InternalError`` where the object store or Airflow does not answer; what was done stays.
+    An object that cannot be dealt with (the object store or Airflow does not answer, or refuses) keeps no other from its run:
+    the error is raised when all were named.
     """
-    fates = []
+    fates, failures = [], {}
     for one in dropped:
-        fate = _dispatch(ingest, one, runs, has_room=room is None or room > 0)
+        try:
+            fate = _dispatch(ingest, one, runs, has_room=room is None or room > 0)
+        except MediaError as error:
+            logger.warning("%s was not dealt with: %s", one.key, error)
+            failures[one.key] = error
+            continue
         if room is not None and fate.fate in {"started", "refused"}:
             room -= 1
         logger.info("%-9s %s %s", fate.fate, one.key, fate.message)
         fates.append(fate)
+    raise_all(failures)
     return fates
 
 
+def raise_all(failures: Mapping[str, MediaError]) -> None:
+    """Raise what has kept objects, by their keys, from being dealt with; nothing where there is nothing."""
+    if len(failures) == 1:
+        raise next(iter(failures.values()))
+    if failures:
+        reasons = "; ".join(f"{key}: {error.message}" for key, error in list(failures.items())[:_SHOWN])
+        raise InternalError(f"{len(failures)} objects were not dealt with: {reasons}")
+
+
 def start(ingest: Ingest, claim: Claim, runs: Runs) -> Fate:
-    """See that an open claim's run is at work, unless what it would make is there."""
+    """See that an open claim's run is at work, unless what it would make is there.
+
+    ``waiting``: the run is at work for somebody else, and :func:`~include.ingest.reconcile.reconcile` comes back to the claim.
+    """
+    # First: a run that somebody has cleared reads the object, though its last output is there.
+    if runs.state(claim.dag_id, claim.run_id) in IN_FLIGHT:
+        return _join(claim, runs)
     if is_made(ingest, claim):
         settle(ingest, claim, None)
         return "known"
@@ -59,9 +83,15 @@ def start(ingest: Ingest, claim: Claim, runs: Runs) -> Fate:
     if runs.start(claim.dag_id, claim.run_id, claim.conf, claim.note):
         return "started" if claim.job_id else "refused"
     if runs.state(claim.dag_id, claim.run_id) in IN_FLIGHT:
-        return "joined" if claim.job_id else "refused"
+        return _join(claim, runs)
     runs.start(claim.dag_id, claim.run_id, claim.conf, claim.note, again=True)
     return "started" if claim.job_id else "refused"
+
+
+def _join(claim: Claim, runs: Runs) -> Fate:
+    if claim.job_id is None:
+        return "refused"
+    return "joined" if does(runs.read(claim.dag_id, claim.run_id), claim) else "waiting"
 
 
 def _dispatch(ingest: Ingest, one: Dropped, runs: Runs, *, has_room: bool) -> Dispatched:
@@ -87,7 +117,9 @@ def _known(ingest: Ingest, one: Dropped, looked: Looked, claim: Claim, runs: Run
         known = runs.state(claim.dag_id, claim.run_id) is not None
         return Dispatched(one, "known" if known else start(ingest, claim, runs), run_id=claim.run_id)
     if _is_touched(ingest, claim, looked):
-        if claim.state != "done":
+        if claim.state == "done" and runs.state(claim.dag_id, claim.run_id) in IN_FLIGHT:
+            return Dispatched(one, "known", "put back for its run", run_id=claim.run_id)
+        if claim.state != "done" or not is_made(ingest, claim):
             return _claim(ingest, one, looked, runs, has_room=has_room, again=True)
         settle(ingest, claim, None)
     return Dispatched(one, "known", claim.state, run_id=claim.run_id)
@@ -109,8 +141,8 @@ def try_again(ingest: Ingest, bucket: str, key: str, etag: str, runs: Runs) -> F
     except REFUSALS as error:
         settle(ingest, refusal(looked, sidecar), error.to_document())
         raise
-    if is_occupied(ingest, admitted):
-        raise InternalError(f"{key}: its output is in the making for another object; try again when that is done.")
+    if is_occupied(ingest, admitted, runs):
+        raise InternalError(f"{key}: its output is in the making for somebody else; try again when that is done.")
     claims.reopen(admitted)
     return start(ingest, admitted, runs)
 
@@ -123,8 +155,8 @@ def _claim(ingest: Ingest, one: Dropped, looked: Looked, runs: Runs, *, has_room
         claim = admit(ingest, looked, sidecar)
     except REFUSALS as error:
         claim, message = refusal(looked, sidecar), error.message
-    if is_occupied(ingest, claim):
-        return Dispatched(one, "waiting", "its output is in the making for another object")
+    if is_occupied(ingest, claim, runs):
+        return Dispatched(one, "waiting", "its output is in the making for somebody else")
     claims = Claims(ingest)
     if again:
         claims.reopen(claim)

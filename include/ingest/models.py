@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from include.worker.callback import Callback
-from include.worker.requests import Document
+from include.worker.requests import INGEST_CLIENT, Document
 
 __all__ = [
     "INGEST_CLIENT",
@@ -26,8 +26,6 @@ __all__ = [
     "version_of",
 ]
 
-# In the conf of every run that ingest starts; callbacks that a sidecar names are signed with this client's secret.
-INGEST_CLIENT = "ingest"
 INGEST_OBJECT_DAG = "ingest_object"
 
 Fate = Literal["started", "joined", "known", "refused", "ignored", "gone", "unsettled", "waiting"]
@@ -68,10 +66,11 @@ class Dropped:
 class Dispatched:
     """What became of one object of a dispatch.
 
-    ``started``: a run was started · ``joined``: its run had been started already · ``known``: it was dealt with before ·
+    ``started``: a run was started · ``joined``: its run is at work already · ``known``: it was dealt with before ·
     ``refused``: it cannot be taken, and a failed run says why · ``ignored``: it is nothing to take (a folder, a sidecar, a
     temporary name, another place) · ``gone``: it is not there any more.
-    Two fates ask to come again: ``unsettled`` (it may still be written; after ``seconds``) and ``waiting`` (no room).
+    Two fates ask to come again: ``unsettled`` (it may still be written; after ``seconds``) and ``waiting`` (no room, or the
+    output is in the making for somebody else).
     """
 
     dropped: Dropped

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from include.errors import NotFound, ParameterError
-from include.ingest.candidates import Kind, path_below, sidecar_keys
+from include.ingest.candidates import Kind, fits, path_below, sidecar_keys
 from include.ingest.models import INGEST_CLIENT
 from include.settings import Settings
 from include.worker.callback import Callback, check_callback
@@ -65,7 +65,7 @@ class Parameters:
 
 def read_sidecar(ingest: Ingest, bucket: str, key: str) -> Sidecar | None:
     """Return an object's sidecar; ``None`` where it has none, or it went away while it was read."""
-    for name in sidecar_keys(key):
+    for name in filter(fits, sidecar_keys(key)):
         listed = ingest.inbox.head(bucket, name)
         if listed is not None:
             try:

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
-__all__ = ["Runs"]
+__all__ = ["IN_FLIGHT", "Run", "Runs"]
+
+IN_FLIGHT = ("queued", "running")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that exists."""
+
+    state: str
+    conf: Mapping[str, Any]  # what it does, which need not be what it was made with
+    ended_at: datetime | None = None
 
 
 class Runs(Protocol):
@@ -17,4 +30,8 @@ class Runs(Protocol):
 
     def state(self, dag_id: str, run_id: str) -> str | None:
         """Return ``queued``, ``running``, ``success`` or ``failed``; ``None`` where there is no such run."""
+        ...
+
+    def read(self, dag_id: str, run_id: str) -> Run:
+        """Return a run that exists."""
         ...

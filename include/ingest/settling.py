@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from include.errors import MediaError, NotFound
-from include.ingest.candidates import error_key, is_candidate, what_to_do
+from include.errors import InternalError, MediaError, NotFound
+from include.ingest.candidates import error_key, fits, is_candidate, what_to_do
 from include.ingest.claims import Claims
+from include.ingest.made import is_made
 from include.ingest.models import Claim, ErrorDocument, IngestNote
 from include.ingest.parameters import RUN_TAG, STATE_TAG
 from include.media_store.models import ObjectRef
-from include.worker.requests import split_key
+from include.worker.models import PlanTask, SplitTask
+from include.worker.requests import TranscodeRequest, split_key
 
 if TYPE_CHECKING:
     from include.ingest.place import Ingest
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["note_of", "settle", "settle_job", "write_note"]
 
 logger = logging.getLogger(__name__)
-
-_MOST_KEY_BYTES = 1024
 
 
 def note_of(job: Job) -> IngestNote | None:
@@ -46,29 +46,53 @@ def write_note(job: Job, claim: Claim) -> None:
 
 
 def settle_job(ingest: Ingest, job: Job, note: IngestNote, error: Mapping[str, Any] | None) -> None:
-    """Settle the object that the job was started for; ``error`` is that of a job that has failed."""
+    """Settle the object that the job was started for; ``error`` is that of a job that has failed.
+
+    Nothing is settled where the run was somebody else's, who wants the same output: the object is none of its business.
+    """
     claim = Claims(ingest).find(note.claim_id)
-    if claim is not None and claim.job_id == job.job_id:
+    if claim is None or claim.job_id != job.job_id:
+        return
+    if _is_for(job, claim) if error else is_made(ingest, claim):
         settle(ingest, claim, error)
+    else:
+        logger.warning("%s is not settled: %s was not for it", claim.key, claim.run_id)
+
+
+def _is_for(job: Job, claim: Claim) -> bool:
+    """Tell whether the job's last run was for the claim's object; one that did not come to name its source is believed to be."""
+    try:
+        task = job.read_unit("plan" if claim.dag_id == "transcode" else "split").task
+    except (NotFound, InternalError) as error:
+        if type(error) not in (NotFound, InternalError):
+            raise
+        return True
+    if isinstance(task, PlanTask) and isinstance(task.request, TranscodeRequest):
+        return task.request.source_key == claim.key
+    return not isinstance(task, SplitTask) or task.request.key == claim.key
 
 
 def settle(ingest: Ingest, claim: Claim, error: Mapping[str, Any] | None) -> None:
     """Put the object away, or leave a word beside it that says why not, and close its claim; may be repeated."""
     if error is None:
         _put_away(ingest, claim)
-        if not _is_replaced(ingest, claim):
+        if fits(error_key(claim.key)) and not _is_replaced(ingest, claim):
             ingest.store.delete(claim.bucket, error_key(claim.key))
         Claims(ingest).settle(claim, "done")
         return
     document = {name: error.get(name) for name in ("code", "message", "retryable")}
-    if _is_current(ingest, claim):
-        _tell(ingest, claim, document)
-        if ingest.settings.ingest_finished == "tag":
-            _tag(ingest, claim, "failed")
+    if not _is_current(ingest, claim):
+        Claims(ingest).settle(claim, "gone", document)
+        return
+    _tell(ingest, claim, document)
+    if ingest.settings.ingest_finished == "tag":
+        _tag(ingest, claim, "failed")
     Claims(ingest).settle(claim, "failed" if claim.job_id else "refused", document)
 
 
 def _tell(ingest: Ingest, claim: Claim, error: Mapping[str, Any]) -> None:
+    if not fits(error_key(claim.key)):
+        return  # the claim and the failed run tell it
     document = ErrorDocument(
         key=claim.key,
         etag=claim.etag,
@@ -90,7 +114,7 @@ def _put_away(ingest: Ingest, claim: Claim) -> None:
         elif finished == "move":
             folder, stem, _ = split_key(claim.key)
             target = f"{ingest.settings.ingest_finished_folder}{folder}{stem}_{claim.version}/"
-            if len(f"{target}{claim.key[len(folder) :]}.json".encode()) > _MOST_KEY_BYTES:
+            if not fits(f"{target}{claim.key[len(folder) :]}.json"):
                 target = f"{ingest.settings.ingest_finished_folder}{claim.version}/"
             ingest.inbox.move(_ref(claim), f"{target}{claim.key[len(folder) :]}")
             # What another version of the object begins with stays with it.

@@ -32,6 +32,7 @@ class Sight:
 
     dropped: tuple[Dropped, ...] = ()
     overdue: bool = False
+    backlog: int | None = None  # how many more wait for their turn, where all were looked at
 
     def __bool__(self) -> bool:
         return self.overdue or bool(self.dropped)
@@ -67,16 +68,17 @@ class Watch:
         room = active - len(open_ids)
         if room <= 0:
             return Sight(overdue=overdue)
-        new = self._new(room, open_ids)
-        # A few runs at a time: each of these sights costs a task that starts them.
-        if len(new) == room and room < active // 4:
-            new = ()
+        new, backlog = self._new(room, open_ids)
+        # A few runs of a backlog at a time: each of these sights costs a task that starts them.
+        if backlog and room < active // 4:
+            return Sight(overdue=overdue, backlog=len(new) + backlog)
         now = self._clock()
         for one in new:
             self._told[one.claim_id] = _Told(self._told[one.claim_id].times + 1 if one.claim_id in self._told else 0, now)
-        return Sight(new, overdue)
+        return Sight(new, overdue, backlog)
 
-    def _new(self, room: int, open_ids: set[str]) -> tuple[Dropped, ...]:
+    def _new(self, room: int, open_ids: set[str]) -> tuple[tuple[Dropped, ...], int]:
+        """Return the objects that there is room for, and how many more there are."""
         listed = {one.ref.key: one for prefix in self._ingest.settings.ingest_prefixes for one in self._list(prefix)}
         ready = [one for one in self._ready(listed) if one.claim_id not in open_ids]
         known = {Dropped(one.ref.bucket, key, one.ref.etag).claim_id for key, one in listed.items()}
@@ -86,12 +88,16 @@ class Watch:
             self._settled |= {id_: at for id_, at in self._list_settled() if id_ in known}
             self._knows_claims = True
         found: list[Dropped] = []
+        more = 0
         for one in ready:
-            if not self._is_settled(one, listed):
+            # One more than there is room for is looked up; of the rest only those count as settled that are known to be.
+            if (one.claim_id in self._settled or not more) and self._is_settled(one, listed):
+                continue
+            if len(found) < room:
                 found.append(one)
-            if len(found) == room:
-                break
-        return tuple(found)
+            else:
+                more += 1
+        return tuple(found), more
 
     def _ready(self, listed: Mapping[str, Listed]) -> list[Dropped]:
         """Return the objects that have not changed since the last look, and for long enough, oldest first."""

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import ValidationError
 
 from include.errors import NotFound
 from include.settings import get_settings
-from include.worker.models import TranscodeRequest
+from include.worker.requests import SuperResolutionRequest, TranscodeRequest
 
 if TYPE_CHECKING:
     from include.worker.job import AnyRequest, Job
+
+Overridable = TypeVar("Overridable", bound=TranscodeRequest | SuperResolutionRequest)
 
 __all__ = ["job_for", "named_job", "overridden", "override", "withdraw"]
 
@@ -41,23 +43,24 @@ def named_job(model: type[AnyRequest], known: Mapping[str, Any]) -> Job | None:
     return job_for(request) if get_settings().allows_bucket(request.bucket) else None
 
 
-def override(request: TranscodeRequest, replaces: Mapping[str, Any]) -> None:
+def override(request: Overridable, replaces: Mapping[str, Any]) -> None:
     """Have the job's run, whose conf is ``replaces``, do ``request`` when it is cleared."""
     job = job_for(request)
     document = {"replaces": dict(replaces), "request": request.model_dump(mode="json")}
     job.store.put_bytes(job.bucket, job.override_key, json.dumps(document, indent=1).encode())
 
 
-def withdraw(request: TranscodeRequest) -> None:
+def withdraw(request: Overridable) -> None:
     """Have the job's run do what its conf says."""
     job = job_for(request)
     job.store.delete(job.bucket, job.override_key)
 
 
-def overridden(job: Job, request: TranscodeRequest, conf: Mapping[str, Any]) -> TranscodeRequest:
+def overridden(job: Job, request: Overridable, conf: Mapping[str, Any]) -> Overridable:
     """Return what the job's run with this ``conf`` is to do: ``request`` unless there is an override."""
     try:
         document = json.loads(job.store.get_bytes(job.bucket, job.override_key))
-        return TranscodeRequest.model_validate(document["request"]) if document["replaces"] == conf else request
+        instead = cast("Overridable", type(request).model_validate(document["request"]))
+        return instead if document["replaces"] == conf else request
     except (NotFound, ValidationError, ValueError, KeyError, TypeError):
         return request

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from airflow.sdk.definitions.context import Context
@@ -31,6 +32,7 @@ class Run:
 
     state: str
     conf: Mapping[str, Any]
+    ended_at: datetime | None = None
 
 
 class Runs(Protocol):
@@ -70,7 +72,7 @@ class TaskRuns:
         answer = _send(GetDagRun(dag_id=self._dag_id, run_id=run_id))
         if not isinstance(answer, DagRunResult):
             raise InternalError(f"Airflow did not tell the state of run {run_id}.")
-        return Run(str(getattr(answer.state, "value", answer.state)), answer.conf or {})
+        return Run(str(getattr(answer.state, "value", answer.state)), answer.conf or {}, answer.end_date)
 
 
 def submit(requests: Iterable[TranscodeRequest], runs: Runs, *, is_done: Callable[[TranscodeRequest], bool]) -> Counter[str]:

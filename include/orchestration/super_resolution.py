@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.definitions.context import Context
 
 from include.errors import InternalError, NotFound
-from include.orchestration.override import job_for, named_job
+from include.orchestration.override import job_for, named_job, overridden
 from include.orchestration.params import read
 from include.orchestration.submit import TaskRuns, submit
 from include.orchestration.transcode import open_job
@@ -18,7 +18,7 @@ from include.worker.models import SuperResolutionRequest, TranscodeRequest
 if TYPE_CHECKING:
     from include.worker.job import Job
 
-__all__ = ["is_current", "job_of", "merge_unit", "split_unit", "start_ladder"]
+__all__ = ["is_current", "job_of", "merge_unit", "request_of", "split_unit", "start_ladder"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,16 +27,23 @@ def split_unit(context: Context) -> str:
     """Write the unit that splits the source and return its URI; raises :class:`ParameterError` for wrong parameters."""
     from include.worker import job as jobs  # noqa: PLC0415  brings boto3
 
-    request = read(SuperResolutionRequest, context)
-    job = open_job(request)
+    job = open_job(read(SuperResolutionRequest, context))
+    request = request_of(context)
     job.write_request(request)
     unit = jobs.split_unit(request)
     job.write_unit(unit)
     return job.unit_uri(unit.id)
 
 
+def request_of(context: Context) -> SuperResolutionRequest:
+    """Return what a run is to do: what its parameters say, unless it was restarted for another request."""
+    request, run = read(SuperResolutionRequest, context), context["dag_run"]
+    return overridden(job_for(request), request, run.conf or {}) if run.run_id == request.run_id else request
+
+
 def merge_unit(context: Context) -> str:
     """Return the URI of the unit that merges and publishes; the split has written it."""
+    # An override is for the same destination, so for the same job.
     return job_for(read(SuperResolutionRequest, context)).unit_uri("merge")
 
 
@@ -48,7 +55,7 @@ def job_of(parameters: Mapping[str, Any]) -> Job | None:
 
 def start_ladder(context: Context) -> None:
     """Start the transcode of the result where the request wants one; a run of it that there is already is joined."""
-    ladder = read(SuperResolutionRequest, context).ladder_request
+    ladder = request_of(context).ladder_request
     if ladder is not None:
         submit([ladder], TaskRuns(), is_done=is_current)
 

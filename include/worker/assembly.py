@@ -79,6 +79,7 @@ class Assembly:
         salvaged = self.salvaged
         return {
             "units": {unit.id: unit.fingerprint for unit in self.units},
+            "source_etag": self.source.etag,
             "files": len(outputs),
             "bytes": sizes,
             "frames": sum(salvaged) if salvaged else sum(chunk.frames for chunk in self.plan.chunks),

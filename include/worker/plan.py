@@ -9,7 +9,8 @@ from include.errors import ParameterError
 from include.ffmpeg_ops.models import Plan
 from include.worker.job import finish_unit
 from include.worker.models import Output, PlanTask, TranscodeRequest, UnitResult, WorkUnit
-from include.worker.planning import PLANNING_SETTINGS, encode_units, look_up, write_units
+from include.worker.planning import PLANNING_SETTINGS, check_dropped, encode_units, look_up, write_units
+from include.worker.requests import INGEST_CLIENT
 from include.worker.work import Made
 from include.worker.workbench import Workbench
 
@@ -31,6 +32,8 @@ class PlanWork:
                 f"folder must not lie under {workbench.settings.work_prefix}, where Reelflow keeps its work files."
             )
         self._source = look_up(workbench, request.bucket, request.source_key, destination_key=request.destination_key)
+        if self._request.client == INGEST_CLIENT:
+            check_dropped(workbench, self._source)
         name = self._request.profile or _PROFILES[self._request.container]
         self._profile = workbench.media.load_profile(name)
         if self._profile.container != self._request.container:

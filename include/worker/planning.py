@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -14,7 +15,7 @@ from include.worker.task_request import TaskReference
 from include.worker.work import in_parallel
 from include.worker.workbench import Workbench, processors
 
-__all__ = ["PLANNING_SETTINGS", "clock", "encode_units", "look_up", "write_units"]
+__all__ = ["PLANNING_SETTINGS", "check_dropped", "clock", "encode_units", "look_up", "write_units"]
 
 # What these say is in the plan or its units, so another value is another plan.
 PLANNING_SETTINGS = {
@@ -46,6 +47,17 @@ def look_up(workbench: Workbench, bucket: str, key: str, *, destination_key: str
     if source.size == 0:
         raise InvalidInputData(f"The source {uri} is empty.")
     return source
+
+
+def check_dropped(workbench: Workbench, source: ObjectRef) -> None:
+    """Raise :class:`NotFound` where the job was started for another version of a dropped object than the one that is there."""
+    try:
+        note = json.loads(workbench.store.get_bytes(workbench.job.bucket, workbench.job.ingest_key))
+    except (NotFound, ValueError):
+        return
+    is_for_it = isinstance(note, dict) and (note.get("bucket"), note.get("key")) == (source.bucket, source.key)
+    if is_for_it and note.get("etag") != source.etag:
+        raise NotFound(f"The source {source.uri} was replaced meanwhile; its new version has a run of its own.")
 
 
 def write_units(

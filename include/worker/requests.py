@@ -12,6 +12,7 @@ from include.sr_model.models import ModelName, Scale
 
 __all__ = [
     "FOLDER",
+    "INGEST_CLIENT",
     "Document",
     "SuperResolutionBody",
     "SuperResolutionRequest",
@@ -22,6 +23,8 @@ __all__ = [
 ]
 
 FOLDER = r"^[^/].*/$"
+# In the conf of every run that ingest starts; callbacks that a sidecar names are signed with this client's secret.
+INGEST_CLIENT = "ingest"
 _MAX_KEY_BYTES = 1024
 _MAX_NAME_BYTES = 240
 
@@ -63,9 +66,7 @@ class TranscodeRequest(Document):
 
     bucket: str = Field(description="Bucket of source and destination.", examples=["media"], min_length=3, max_length=63)
     source_key: str = Field(description="Object key of the source video.", min_length=1, max_length=1024)
-    folder: str = Field(
-        description="Output folder, ends with a slash.", pattern=FOLDER, max_length=900, examples=["dst/clip_1/"]
-    )
+    folder: str = Field(description="Output folder, ends with a slash.", pattern=FOLDER, max_length=900, examples=["dst/clip_1/"])
     name: str = Field(description="Base name of the outputs in the folder.", pattern=r"^[^/]+$", max_length=255)
     container: Literal["hls", "mp4"] = Field("hls", description="HLS ladder, or one faststart MP4.")
     profile: str | None = Field(

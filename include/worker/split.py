@@ -18,8 +18,8 @@ from include.worker.job import merge_unit
 from include.worker.keep_log import keep_log
 from include.worker.models import Output, SplitTask, SuperResolutionPlan, UnitResult, UpscaleUnitTask, WorkUnit
 from include.worker.parts import upload_parts
-from include.worker.planning import clock, look_up, write_units
-from include.worker.requests import split_key
+from include.worker.planning import check_dropped, clock, look_up, write_units
+from include.worker.requests import INGEST_CLIENT, split_key
 from include.worker.work import Made
 from include.worker.workbench import Workbench
 
@@ -46,6 +46,8 @@ class SplitWork:
         self._request = unit.task.request
         self._container = container_of(split_key(self._request.key)[2])
         self._source = look_up(workbench, self._request.bucket, self._request.key, destination_key=self._request.destination_key)
+        if self._request.client == INGEST_CLIENT:
+            check_dropped(workbench, self._source)
         self._unit = unit.model_copy(update={"source": self._source})
         decided_by = [self._unit.fingerprint, workbench.settings.model_dump(mode="json", include=_PLANNING_SETTINGS)]
         self.fingerprint = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()

@@ -4,17 +4,20 @@ import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from include.ingest import reconcile
-from include.ingest.models import Dropped
+from include.ingest.made import request_of
+from include.ingest.models import Claim, Dropped
 from include.ingest.place import Ingest
 from include.media_store.inbox import S3Inbox
 from include.media_store.objects import S3ObjectStore
 from include.settings import Settings
+from include.worker.job import Job, finish_unit, merge_unit
+from include.worker.models import Output, TranscodeRequest, UnitResult
 from tests.ingest.fakes import FakeRuns
 
 
@@ -49,6 +52,26 @@ class Bench:
         body = json.dumps(content).encode() if isinstance(content, dict) else content
         self.client.put_object(Bucket=self.bucket, Key=key, Body=body, Metadata=dict(metadata or {}), Tagging=tags)
         return Dropped(self.bucket, key)
+
+    def publish(self, claim: Claim) -> None:
+        """What the claim's run leaves when it has made its output of the object."""
+        request, source = request_of(claim), self.ingest.store.head(claim.bucket, claim.key)
+        output = self.ingest.store.put_bytes(request.bucket, request.destination_key, b"an output")
+        job = Job.of(self.ingest.store, self.ingest.settings, request)
+        unit = (finish_unit if isinstance(request, TranscodeRequest) else merge_unit)(request, source, ())
+        job.write_unit(unit)
+        now = datetime.now(timezone.utc)
+        job.write_result(
+            UnitResult(
+                unit_id=unit.id,
+                status="done",
+                fingerprint=unit.fingerprint,
+                outputs=(Output(name="output", ref=output),),
+                metrics={"source_etag": source.etag},
+                started_at=now,
+                finished_at=now,
+            )
+        )
 
     def delete(self, key: str) -> None:
         self.client.delete_object(Bucket=self.bucket, Key=key)

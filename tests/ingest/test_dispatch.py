@@ -7,13 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from include.errors import InputNotSupported, InternalError, NotFound, ParameterError, StorageError
+from include.errors import AccessDenied, InputNotSupported, InternalError, NotFound, ParameterError, StorageError
 from include.ingest import dispatch as module
+from include.ingest.admission import admit
 from include.ingest.claims import Claims, room
-from include.ingest.dispatch import dispatch, try_again
-from include.ingest.models import Dropped, refusal_run_id
+from include.ingest.dispatch import dispatch, start, try_again
+from include.ingest.models import Claim, Dropped, refusal_run_id
+from include.ingest.parameters import read_sidecar
 from include.ingest.settling import note_of, settle_job
-from include.worker.job import Job
+from include.worker.job import Job, plan_unit
+from include.worker.models import TranscodeRequest
 from tests.ingest.conftest import Bench
 from tests.ingest.fakes import FakeRuns
 
@@ -31,6 +34,9 @@ def end(bench: Bench, runs: FakeRuns, error: dict[str, object] | None = None) ->
         if state == "queued" and dag_id != "ingest_object":
             conf = runs.confs[dag_id, run_id]
             job = Job(bench.ingest.store, bench.ingest.settings, conf["bucket"], run_id.removeprefix(f"{dag_id}__"))
+            claim = Claims(bench.ingest).find(note_of(job).claim_id)
+            if not error and bench.ingest.store.head(claim.bucket, claim.key).etag == claim.etag:
+                bench.publish(claim)
             settle_job(bench.ingest, job, note_of(job), error)
             runs.states[dag_id, run_id] = "failed" if error else "success"
 
@@ -197,10 +203,12 @@ def test_two_objects_for_one_output_are_made_one_after_the_other_or_not_at_all(b
     bench.drop(f"{key}.json", {"time": "final", "type": "mp4"})
     assert fate(bench, bench.drop(key, b"first"), runs) == "started"
     (run,) = runs.states
-    assert fate(bench, bench.drop(key, b"second"), runs) == "waiting"
+    second = bench.drop(key, b"second")
+    assert fate(bench, second, runs) == "waiting"
+    bench.drop(key, b"first")
     end(bench, runs)
-    destination = f"{bench.root}published/clip_final/clip.mp4"
-    bench.drop(destination)
+    bench.drop(f"{key}.json", {"time": "final", "type": "mp4"})
+    bench.drop(key, b"second")
     (found,) = dispatch(bench.ingest, [Dropped(bench.bucket, key)], runs)
     assert found.fate == "refused"
     assert "`dst` or `time`" in found.message
@@ -242,3 +250,114 @@ def test_an_object_whose_output_is_there_needs_no_run_though_all_else_was_forgot
     assert fate(bench, one, runs) == "known"
     assert not runs.states
     assert room(bench.ingest) == bench.ingest.settings.ingest_active
+
+
+def foreign(bench: Bench, runs: FakeRuns, claim: Claim, state: str) -> None:
+    """A run of the claim's job that a program has asked for, of another source."""
+    runs.states[claim.dag_id, claim.run_id] = state
+    runs.confs[claim.dag_id, claim.run_id] = claim.conf | {"source_key": "other.mp4", "client": "demo"}
+
+
+def named(bench: Bench, runs: FakeRuns) -> Claim:
+    """The claim of an object whose sidecar names its output."""
+    key = f"{bench.transcode}clip.mp4"
+    bench.drop(f"{key}.json", {"time": "final", "type": "mp4"})
+    looked = bench.ingest.inbox.look(bench.bucket, bench.drop(key).key)
+    return admit(bench.ingest, looked, read_sidecar(bench.ingest, bench.bucket, key))
+
+
+def test_an_object_waits_while_its_output_is_made_of_something_else(bench: Bench, runs: FakeRuns) -> None:
+    claim = named(bench, runs)
+    foreign(bench, runs, claim, "running")
+    job = Job(bench.ingest.store, bench.ingest.settings, claim.bucket, claim.job_id)
+    assert fate(bench, Dropped(claim.bucket, claim.key), runs) == "waiting"
+    assert note_of(job) is None
+    assert not Claims(bench.ingest).open_ids()
+    # The claim is made at the same moment.
+    Claims(bench.ingest).take(claim)
+    assert start(bench.ingest, claim, runs) == "waiting"
+    assert note_of(job) is None
+
+
+def test_a_run_of_somebody_elses_settles_nothing(bench: Bench, runs: FakeRuns) -> None:
+    claim = named(bench, runs)
+    assert fate(bench, Dropped(claim.bucket, claim.key), runs) == "started"
+    job = Job(bench.ingest.store, bench.ingest.settings, claim.bucket, claim.job_id)
+    other = TranscodeRequest.model_validate(claim.conf | {"source_key": "other.mp4"})
+    job.write_unit(plan_unit(other))
+    settle_job(bench.ingest, job, note_of(job), ERROR)
+    bench.drop(other.destination_key)
+    settle_job(bench.ingest, job, note_of(job), None)
+    assert Claims(bench.ingest).find(claim.id).state == "open"
+    assert bench.ingest.store.head(claim.bucket, claim.key)
+    assert not [key for key in bench.there() if key.endswith(".error.json")]
+
+
+def test_a_source_that_is_put_back_stays_while_its_run_reads_it(
+    bench: Bench, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = bench.drop(f"{bench.transcode}clip.mp4")
+    assert fate(bench, one, runs) == "started"
+    (claim,) = Claims(bench.ingest).open_claims()
+    end(bench, runs)
+    monkeypatch.setattr(module, "_is_touched", lambda *arguments: True)
+    bench.drop(one.key)
+    runs.states[claim.dag_id, claim.run_id] = "running"  # somebody has cleared it
+    assert fate(bench, one, runs) == "known"
+    assert bench.ingest.store.head(one.bucket, one.key)
+    runs.states[claim.dag_id, claim.run_id] = "success"
+    assert fate(bench, one, runs) == "known"
+    assert not bench.ingest.store.head(one.bucket, one.key)
+
+
+def test_a_source_that_is_put_back_after_its_output_was_deleted_is_done_again(
+    bench: Bench, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = bench.drop(f"{bench.transcode}clip.mp4")
+    assert fate(bench, one, runs) == "started"
+    end(bench, runs)
+    bench.ingest.store.delete_prefix(bench.bucket, f"{bench.root}published/")
+    monkeypatch.setattr(module, "_is_touched", lambda *arguments: True)
+    bench.drop(one.key)
+    assert fate(bench, one, runs) == "started"
+    assert list(runs.started.values()) == [2]
+    assert bench.ingest.store.head(one.bucket, one.key)
+
+
+def test_one_bad_object_keeps_no_other_from_its_run(bench: Bench, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped = [bench.drop(f"{bench.transcode}{name}.mp4") for name in "abc"]
+    look = type(bench.ingest.inbox).look
+
+    def forbidden(self: object, bucket: str, key: str) -> object:
+        if key.endswith(("a.mp4", "b.mp4")):
+            raise AccessDenied("no")
+        return look(self, bucket, key)
+
+    monkeypatch.setattr(type(bench.ingest.inbox), "look", forbidden)
+    with pytest.raises(InternalError, match=r"2 objects were not dealt with: .*a\.mp4: no; .*b\.mp4: no"):
+        dispatch(bench.ingest, dropped, runs)
+    assert len(runs.of("transcode")) == 1
+    with pytest.raises(AccessDenied):
+        dispatch(bench.ingest, dropped[:1], runs)
+
+
+def test_a_key_without_room_for_its_companions_is_refused_and_nothing_is_written_beside_it(bench: Bench, runs: FakeRuns) -> None:
+    folder = bench.transcode + "/".join(["x" * 100] * 9) + "/"
+    one = bench.drop(folder + "a" * (1020 - len(folder)) + ".mp4")
+    (found,) = dispatch(bench.ingest, [one], runs)
+    assert found.fate == "refused"
+    assert "use shorter names" in found.message
+    conf = runs.confs["ingest_object", found.run_id]
+    with pytest.raises(InputNotSupported):
+        try_again(bench.ingest, conf["bucket"], conf["key"], conf["etag"], runs)
+    assert Claims(bench.ingest).find(conf["claim_id"]).state == "refused"
+    assert len(bench.there()) == 1
+
+
+def test_a_run_that_finds_another_version_leaves_its_claim_gone(bench: Bench, runs: FakeRuns) -> None:
+    one = bench.drop(f"{bench.transcode}clip.mp4", b"first")
+    assert fate(bench, one, runs) == "started"
+    (claim,) = Claims(bench.ingest).open_claims()
+    bench.drop(one.key, b"second")
+    end(bench, runs, ERROR)
+    assert Claims(bench.ingest).find(claim.id).state == "gone"

@@ -127,7 +127,22 @@ def test_a_backlog_is_started_a_few_at_a_time(make_bench: Callable[..., Bench], 
     settle(bench.ingest, claims[0], None)
     assert seen(bench, watch, runs) == [], "one place is not worth a task"
     settle(bench.ingest, claims[1], None)
-    assert len(seen(bench, watch, runs)) == 2
+    sight = watch.look(runs.state)
+    assert (len(sight.dropped), sight.backlog) == (2, 2)
+
+
+def test_the_last_place_is_for_an_object_that_is_alone(make_bench: Callable[..., Bench], runs: FakeRuns) -> None:
+    bench = make_bench(ingest_active=8)
+    for number in range(8):
+        bench.drop(f"{bench.transcode}{number:02}.mp4")
+    watch = Watch(bench.ingest)
+    seen(bench, watch)
+    first = watch.look(runs.state)
+    assert (len(first.dropped), first.backlog) == (8, 0)
+    dispatch(bench.ingest, first.dropped[:7], runs)
+    watch = Watch(bench.ingest)
+    seen(bench, watch)
+    assert len(seen(bench, watch, runs)) == 1
 
 
 @pytest.mark.parametrize("fresh", [False, True])

@@ -375,6 +375,26 @@ def test_a_plan_refuses_to_replace_its_source(line: Line) -> None:
     assert "would replace its own source" in result.error["message"]
 
 
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_plan_takes_no_other_version_of_a_dropped_object_than_its_run_was_started_for(line: Line, replaced: bool) -> None:
+    line.request = line.request.model_copy(update={"client": "ingest"})
+    bucket, key = line.request.bucket, line.request.source_key
+    source = line.store.head(bucket, key)
+    assert source is not None
+    note = {"bucket": bucket, "key": key, "etag": source.etag, "claim_id": "0" * 32}
+    line.store.put_bytes(bucket, line.job.ingest_key, json.dumps(note).encode())
+    if replaced:
+        line.store.put_bytes(bucket, key, b"source two")
+    result = line.plan()
+    assert result.status == ("failed" if replaced else "done")
+    if result.error is not None:
+        assert (result.error["code"], result.error["retryable"]) == ("NotFound", False)
+        assert "was replaced meanwhile" in result.error["message"]
+        # A program that asks for the same takes what is there.
+        line.request = line.request.model_copy(update={"client": "demo"})
+        assert line.plan().status == "done"
+
+
 @pytest.mark.parametrize(("size", "code"), [(0, "InvalidInputData"), (100, "LimitExceeded")], ids=["empty", "too-large"])
 def test_a_plan_refuses_sizes_before_it_downloads(line: Line, size: int, code: str) -> None:
     line.settings = line.settings.model_copy(update={"max_source_bytes": 50})

@@ -262,6 +262,19 @@ def test_a_source_that_is_replaced_in_the_middle_publishes_nothing(
     assert run_all(request, store, settings)["merge"].metrics["frames"] == 2
 
 
+def test_a_split_takes_no_other_version_of_a_dropped_object_than_its_run_was_started_for(
+    store: S3ObjectStore, bucket: str, settings: Settings
+) -> None:
+    request = SuperResolutionRequest(bucket=bucket, key="dropped/clip.mp4", client="ingest")
+    store.put_bytes(bucket, request.key, b"another version")
+    note = {"bucket": bucket, "key": request.key, "etag": "0" * 32, "claim_id": "0" * 32}
+    store.put_bytes(bucket, Job.of(store, settings, request).ingest_key, json.dumps(note).encode())
+    result = execute(split_unit(request), store=store, settings=settings, emit=lambda event: None, media=MediaTools())
+    assert result.error is not None
+    assert (result.error["code"], result.error["retryable"]) == ("NotFound", False)
+    assert "was replaced meanwhile" in result.error["message"]
+
+
 def test_a_segment_fetches_and_then_waits_until_the_machine_has_a_place(
     clip: Clips, store: S3ObjectStore, bucket: str, settings: Settings
 ) -> None:

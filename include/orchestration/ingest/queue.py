@@ -90,7 +90,7 @@ def drain(
 
 
 def dispatch_queue(context: Context) -> dict[str, Any]:
-    """Drain the queue, after what lies in its dead-letter queue was put back where the run's parameters want that.
+    """Drain the queue, after claims of killed runs were settled, and dead letters put back where the run's parameters want that.
 
     Raises ``InternalError`` where a message could not be dealt with (the task is tried again), ``InvalidInputData`` where one
     went to the dead-letter queue: that run is the sign of it.
@@ -98,6 +98,7 @@ def dispatch_queue(context: Context) -> dict[str, Any]:
     from include.ingest.claims import room  # noqa: PLC0415  these bring boto3
     from include.ingest.dispatch import dispatch  # noqa: PLC0415
     from include.ingest.place import open_ingest  # noqa: PLC0415
+    from include.ingest.reconcile import reconcile  # noqa: PLC0415
     from include.media_store.queues import Queue  # noqa: PLC0415
     from include.orchestration.ingest.runs import TaskIngestRuns  # noqa: PLC0415
     from include.orchestration.metrics import record_ingest  # noqa: PLC0415
@@ -110,6 +111,12 @@ def dispatch_queue(context: Context) -> dict[str, Any]:
     if context["params"].get("redrive") and context["ti"].try_number == 1:
         logger.info("%d messages are back from the dead-letter queue.", dead.redrive(queue))
     ingest, runs = open_ingest(), TaskIngestRuns()
+    failure: MediaError | None = None
+    try:
+        # Where nobody looks into the folders no one else gives places back.
+        reconcile(ingest, runs)
+    except MediaError as error:
+        failure = error
     done = drain(queue, dead, partial(dispatch, ingest, runs=runs), partial(room, ingest))
     record_ingest(done.fates)
     document = done.to_document() | {"dead_letters": dead.queue.waiting()}
@@ -122,6 +129,8 @@ def dispatch_queue(context: Context) -> dict[str, Any]:
         )
     if done.failures:
         raise InternalError(f"{len(done.failures)} of {done.messages} messages will come again: {_listed(done.failures)}")
+    if failure is not None:
+        raise failure
     return document
 
 

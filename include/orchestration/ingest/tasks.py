@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from include.errors import MediaError
 from include.orchestration.ingest.runs import TaskIngestRuns
 from include.orchestration.ingest.watch_trigger import SIGHT_KEY
 from include.orchestration.metrics import record_ingest
@@ -42,14 +43,20 @@ def dispatch_sight(context: Context) -> dict[str, int]:
     sight: dict[str, Any] = context["ti"].xcom_pull(task_ids="watch", key=SIGHT_KEY) or {}
     ingest, runs = open_ingest(), TaskIngestRuns()
     counts: Counter[str] = Counter()
+    failure: MediaError | None = None
     if sight.get("overdue"):
-        counts.update({f"overdue {what}": count for what, count in reconcile(ingest, runs).items()})
+        try:
+            counts.update({f"overdue {what}": count for what, count in reconcile(ingest, runs).items()})
+        except MediaError as error:  # what was dropped now need not wait for claims that cannot be dealt with
+            failure = error
     dropped = [Dropped(bucket, key, etag) for bucket, key, etag in sight.get("dropped", ())]
     # The sensor has counted the room, a moment ago.
     fates = Counter(str(one.fate) for one in dispatch(ingest, dropped, runs, room=len(dropped)))
-    record_ingest(fates)
+    record_ingest(fates, sight.get("backlog"))
     counts.update(fates)
     logger.info("Dispatched: %s", dict(counts))
+    if failure is not None:
+        raise failure
     return dict(counts)
 
 

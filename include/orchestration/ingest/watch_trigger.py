@@ -75,7 +75,11 @@ def pause(settings: Settings) -> float:
 
 def document(sight: Sight) -> dict[str, Any]:
     """Return what the task that dispatches is told."""
-    return {"dropped": [[one.bucket, one.key, one.etag] for one in sight.dropped], "overdue": sight.overdue}
+    return {
+        "dropped": [[one.bucket, one.key, one.etag] for one in sight.dropped],
+        "overdue": sight.overdue,
+        "backlog": sight.backlog,
+    }
 
 
 @lru_cache(maxsize=1)

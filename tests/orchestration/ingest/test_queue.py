@@ -62,11 +62,18 @@ class Ingest:
         self.places = room
         self.claimed: list[str] = []
         self.named: list[str] = []
+        self.leaked = 0
+        self.stuck: Exception | None = None
         self.broken: dict[str, Exception] = {}
         self.fates: dict[str, tuple[Fate, float]] = {}
 
     def room(self) -> int:
         return self.places
+
+    def reconcile(self) -> None:
+        self.places += self.leaked
+        if self.stuck:
+            raise self.stuck
 
     def dispatch(self, dropped: list[Dropped]) -> list[Dispatched]:
         found = []
@@ -225,6 +232,7 @@ class TestTask:
         monkeypatch.setattr(module, "get_settings", lambda: SimpleNamespace(ingest_queue_url=urls[0]))
         monkeypatch.setattr("include.media_store.queues.sqs_client", lambda: client)
         monkeypatch.setattr("include.ingest.dispatch.dispatch", lambda _ingest, dropped, runs: ingest.dispatch(dropped))
+        monkeypatch.setattr("include.ingest.reconcile.reconcile", lambda _ingest, runs: ingest.reconcile())
         monkeypatch.setattr("include.ingest.claims.room", lambda _ingest: ingest.room())
         return ingest
 
@@ -234,6 +242,18 @@ class TestTask:
     def test_it_returns_what_it_did(self, queue: Queue) -> None:
         queue.send(event("a"))
         assert self.run() == {"messages": 1, "started": 1, "dead_letters": 0}
+
+    def test_places_of_runs_that_were_killed_are_given_back_first(self, queue: Queue, place: Ingest) -> None:
+        place.places, place.leaked = 0, 1
+        queue.send(event("a"))
+        assert self.run()["started"] == 1
+
+    def test_a_claim_that_cannot_be_dealt_with_keeps_no_message_waiting(self, queue: Queue, place: Ingest) -> None:
+        place.stuck = StorageError("S3 did not answer.")
+        queue.send(event("a"))
+        with pytest.raises(StorageError):
+            self.run()
+        assert place.claimed == ["a"]
 
     def test_it_fails_with_the_reason_where_a_message_is_a_dead_letter_and_has_done_the_others(
         self, queue: Queue, place: Ingest

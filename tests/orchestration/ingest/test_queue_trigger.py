@@ -33,19 +33,31 @@ class Queue:
 def test_it_is_worth_a_run_where_half_of_the_places_are_free_or_all_that_waits_has_room(
     waiting: int, room: int, fires: bool
 ) -> None:
-    event = look(Queue(waiting), lambda: room, 8)  # type: ignore[arg-type]
+    event = look(Queue(waiting), lambda: room, 8, lambda: False)  # type: ignore[arg-type]
     assert event == ({"waiting": waiting, "room": room} if fires else None)
 
 
 def test_a_place_is_enough_where_there_is_but_one() -> None:
-    assert look(Queue(500), lambda: 1, 1)  # type: ignore[arg-type]
+    assert look(Queue(500), lambda: 1, 1, lambda: False)  # type: ignore[arg-type]
 
 
 def test_room_is_not_looked_for_where_nothing_waits() -> None:
     def room() -> int:
         raise AssertionError
 
-    assert look(Queue(0), room, 8) is None  # type: ignore[arg-type]
+    assert look(Queue(0), room, 8, lambda: False) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("waiting", [0, 500])
+def test_claims_that_hold_places_though_their_runs_have_ended_are_worth_a_run(waiting: int) -> None:
+    assert look(Queue(waiting), lambda: 0, 8, lambda: True) == {"waiting": waiting, "room": 0}  # type: ignore[arg-type]
+
+
+def test_overdue_claims_are_looked_for_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_trigger, "_is_overdue", lambda: True)
+    times = iter([100.0, 159.0, 160.0])
+    overdue = queue_trigger.Overdue(clock=lambda: next(times))
+    assert [overdue() for _ in range(3)] == [True, False, True]
 
 
 def test_it_goes_on_after_events_and_after_errors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +71,7 @@ def test_it_goes_on_after_events_and_after_errors(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(queue_trigger, "_open", open_queue)
     monkeypatch.setattr(queue_trigger, "_room", lambda: 8)
+    monkeypatch.setattr(queue_trigger, "_is_overdue", lambda: False)
     monkeypatch.setattr(queue_trigger, "get_settings", lambda: SimpleNamespace(ingest_active=8))
 
     async def events(count: int) -> list[Any]:

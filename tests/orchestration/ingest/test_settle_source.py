@@ -44,6 +44,8 @@ def job(ingest: Ingest) -> Job:
     (prefix,), runs = ingest.settings.ingest_transcode_prefixes, FakeRuns()
     ingest.store.put_bytes(ingest.settings.bucket, f"{prefix}clip.mp4", b"a film")
     (one,) = dispatch(ingest, [Dropped(ingest.settings.bucket, f"{prefix}clip.mp4")], runs)
+    (conf,) = runs.confs.values()
+    ingest.store.put_bytes(ingest.settings.bucket, f"{conf['folder']}{conf['name']}.m3u8", b"what was made of it")
     return Job(ingest.store, ingest.settings, ingest.settings.bucket, one.run_id.removeprefix("transcode__"))
 
 

@@ -52,16 +52,16 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_it_ends_its_task_with_what_there_is_to_do_and_outlives_a_store_that_is_away(looks: list[Any], pushed: list[Any]) -> None:
-    looks += [Sight(), StorageError("away"), Sight(), Sight((Dropped("media", "incoming/a.mp4", "e1"),))]
+    looks += [Sight(), StorageError("away"), Sight(), Sight((Dropped("media", "incoming/a.mp4", "e1"),), backlog=3)]
     assert isinstance(asyncio.run(first_event(DroppedTrigger())), TaskSuccessEvent)
-    assert pushed == [{"dropped": [["media", "incoming/a.mp4", "e1"]], "overdue": False}]
+    assert pushed == [{"dropped": [["media", "incoming/a.mp4", "e1"]], "overdue": False, "backlog": 3}]
     assert looks == []
 
 
 def test_overdue_claims_alone_are_something_to_do(looks: list[Any], pushed: list[Any]) -> None:
     looks += [Sight(overdue=True)]
     assert isinstance(asyncio.run(first_event(DroppedTrigger())), TaskSuccessEvent)
-    assert pushed == [{"dropped": [], "overdue": True}]
+    assert pushed == [{"dropped": [], "overdue": True, "backlog": None}]
 
 
 def test_a_day_of_nothing_ends_without_a_worker(looks: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
