@@ -119,6 +119,9 @@ def _state(task: TaskState | None, result: UnitResult | None, *, others_failed: 
             return "done", None
         return "running", error
     if state == "failed":
+        # A run that is stopped has all units of the task marked, those that were done long before among them.
+        if result and result.status == "done" and not _is_older(task, result):
+            return "done", None
         cancelled = failure is not None and (failure.error or {}).get("code") == Cancelled.code
         # Units that had not begun when another one failed for good are not begun any more: theirs is no failure.
         return ("waiting" if cancelled or (failure is None and others_failed) else "failed"), error

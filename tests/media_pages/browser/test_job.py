@@ -227,7 +227,7 @@ def test_logs_open_in_airflow(page: Page, site: Site) -> None:
     expect(frame.get_by_role("heading", level=1)).to_be_visible()
     expect(frame.get_by_role("navigation")).to_have_count(0)
     frame.get_by_role("link", name="Log of Encode").click()
-    page.wait_for_function("window.routed")
+    page.wait_for_function("() => window.routed")
     assert page.evaluate("window.routed") == next(step.log_path for step in detail.steps if step.name == "encode")
 
 
@@ -237,7 +237,7 @@ def test_related_jobs_of_a_tab_open_as_tabs(page: Page, site: Site) -> None:
     related = detail.related[0]
     frame = framed(page, site.url, f"/media/jobs/{detail.dag_id}/{detail.run_id}", around=detail.run_path)
     frame.get_by_role("link", name=related.title).first.click()
-    page.wait_for_function("window.routed")
+    page.wait_for_function("() => window.routed")
     assert page.evaluate("window.routed") == f"/dags/{related.dag_id}/runs/{related.run_id}/plugin/media-job"
 
 
@@ -640,7 +640,7 @@ def test_titles_are_text(page: Page, show: Callable[..., JobDetail]) -> None:
 
 
 def plays(page: Page) -> None:
-    page.wait_for_function("document.querySelector('video').readyState >= 1")
+    page.wait_for_function("() => document.querySelector('video').readyState >= 1")
 
 
 @pytest.mark.parametrize("name", ["task-done", "transcode-done"])
@@ -652,14 +652,14 @@ def test_the_player_plays_and_polls_leave_it_alone(
     plays(page)
     assert page.evaluate("document.querySelector('video').duration") == pytest.approx(SECONDS, abs=0.3)
     page.evaluate("(async () => { const video = document.querySelector('video'); video.muted = true; await video.play(); })()")
-    page.wait_for_function("document.querySelector('video').currentTime > 0.2")
+    page.wait_for_function("() => document.querySelector('video').currentTime > 0.2")
     page.evaluate("window.source = document.querySelector('video').currentSrc")
     page.evaluate("window.begun = 0; document.querySelector('video').addEventListener('loadstart', () => { window.begun += 1; })")
     images = [one for one in films.asked if one.startswith(("picture", "sheet"))]
     for signature in ("s=2", "s=3"):
         page.clock.run_for(30_000)
         next_poll(page, site, films.shown(sample(name), signature))
-    page.wait_for_function("document.querySelector('video').currentTime > 0.6")
+    page.wait_for_function("() => document.querySelector('video').currentTime > 0.6")
     assert page.evaluate("!document.querySelector('video').paused && window.begun === 0")
     assert page.evaluate("document.querySelector('video').currentSrc === window.source")
     assert [one for one in films.asked if one.startswith(("picture", "sheet"))] == images
@@ -692,8 +692,8 @@ def test_a_signature_that_runs_out_is_replaced_where_it_stopped(
         """() => { const video = document.querySelector("video");
           video.currentTime = 7; video.dispatchEvent(new Event("error")); }"""
     )
-    page.wait_for_function("document.querySelector('video').src.endsWith('s=2')")
-    page.wait_for_function("document.querySelector('video').currentTime === 7")
+    page.wait_for_function("() => document.querySelector('video').src.endsWith('s=2')")
+    page.wait_for_function("() => document.querySelector('video').currentTime === 7")
     expect(page.locator("#player [role=alert]")).to_be_hidden()
 
 
@@ -722,7 +722,7 @@ def test_the_storyboard_leads_through_the_film(page: Page, show: Callable[..., J
     slider.press("End")
     expect(slider).to_have_attribute("aria-valuetext", "0:12 of 0:12")
     expect(page.locator(".board-preview")).to_be_visible()
-    page.wait_for_function(f"document.querySelector('video').currentTime > {SECONDS - 1}")
+    page.wait_for_function(f"() => document.querySelector('video').currentTime > {SECONDS - 1}")
     film = page.locator(".board-film")
     box = film.bounding_box()
     assert box
@@ -732,14 +732,14 @@ def test_the_storyboard_leads_through_the_film(page: Page, show: Callable[..., J
     moved = page.locator(".board-picture img").evaluate("(e) => e.style.transform")
     assert moved == "scale(1) translate(-160px, -90px)"
     film.click(position={"x": box["width"] * 0.25, "y": 20})
-    page.wait_for_function("Math.abs(document.querySelector('video').currentTime - 3) < 0.2")
+    page.wait_for_function("() => Math.abs(document.querySelector('video').currentTime - 3) < 0.2")
 
 
 def test_a_thumbnail_leads_to_its_place(page: Page, show: Callable[..., JobDetail]) -> None:
     show("transcode-done")
     plays(page)
     page.get_by_role("button", name="Play from 0:08").click()
-    page.wait_for_function("document.querySelector('video').currentTime === 8")
+    page.wait_for_function("() => document.querySelector('video').currentTime === 8")
 
 
 def edge(page: Page) -> float:

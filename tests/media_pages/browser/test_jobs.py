@@ -568,7 +568,7 @@ def test_in_airflow(page: Page, site: Site) -> None:
     frame.locator("#rows > tr").first.get_by_role("button").click()
     frame.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     frame.get_by_role("link", name="Open episode-07-the-quiet-harbour.mp4 in Airflow").click()
-    page.wait_for_function("window.routed === '/dags/transcode/runs/t1'")
+    page.wait_for_function("() => window.routed === '/dags/transcode/runs/t1'")
     assert page.url == f"{site.url}/dags/transcode/runs/t1"
 
 

@@ -61,7 +61,7 @@ def until_sent(page: Page, size: int) -> None:
 
 def uploading(page: Page) -> str:
     """Return the id of the upload that the page has made."""
-    return page.wait_for_function("window.upload?.id").json_value()
+    return page.wait_for_function("() => window.upload?.id").json_value()
 
 
 def done(page: Page) -> str:
