@@ -42,7 +42,14 @@ def row(client: httpx.Client, run_id: str) -> dict[str, Any]:
 def test_a_job_is_started_stopped_and_retried_by_a_user_of_airflow(stack: RunningStack, clip: Clips, slow: Path) -> None:
     stack.upload(clip("plain"), "pages-data/data.mp4")
     uma, vera = browser(stack, "uma", "USER"), browser(stack, "vera", "VIEWER")
-    body = {"bucket": stack.bucket, "src": "pages-data/data.mp4", "dst": "pages-data/out/", "time": "1", "type": "m3u8", "testflag": "no"}
+    body = {
+        "bucket": stack.bucket,
+        "src": "pages-data/data.mp4",
+        "dst": "pages-data/out/",
+        "time": "1",
+        "type": "m3u8",
+        "testflag": "no",
+    }
     assert vera.post("prod/videoTranscode", json=body).status_code == 403
     run_id = uma.post("prod/videoTranscode", json=body).raise_for_status().json()["run_id"]
     assert stack.run("transcode", run_id)["triggering_user_name"] == "uma"
