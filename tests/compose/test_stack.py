@@ -206,12 +206,23 @@ def test_prometheus_understands_every_query_of_the_dashboard(stack: Running, tit
 
 def test_prometheus_has_what_the_dashboard_asks_for(stack: Running, demo: float) -> None:
     asked = set.union(*(names_in(expression) for _, expression in queries()))
-    # What only happens when something is wrong, or on Batch.
+    # What only happens when something is wrong, on Batch, or with live streams, uploads and dropped objects.
     rare = {
-        "reelflow_failures_total",
         "airflow_tasks_lost_total",
-        "reelflow_unit_wait_seconds_bucket",
         "airflow_triggers_running",
+        "reelflow_alerts_total",
+        "reelflow_cost_microdollars_total",
+        "reelflow_failures_total",
+        "reelflow_ingest_backlog",
+        "reelflow_ingest_objects_total",
+        "reelflow_live_dropped_total",
+        "reelflow_live_milliseconds_total",
+        "reelflow_machine_milliseconds_total",
+        "reelflow_notifications_total",
+        "reelflow_relay_bytes_total",
+        "reelflow_unit_wait_seconds_bucket",
+        "reelflow_upload_bytes_total",
+        "reelflow_webhooks_total",
     }
     missing = {name for name in asked - rare if not stack.query(f"count({name})")}
     assert not missing
