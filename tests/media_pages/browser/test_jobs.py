@@ -140,6 +140,7 @@ def test_run_ids_with_odd_letters(page: Page, site: Site) -> None:
 # What changes while one looks
 
 
+@pytest.mark.long
 def test_live_updates_leave_the_viewer_alone(page: Page, site: Site) -> None:
     site.jobs = some_jobs()
     with_clock(page, site)
@@ -504,6 +505,7 @@ def test_loading_and_an_error_at_first(page: Page, site: Site, problems: Problem
     expect(page.locator("#place")).to_be_hidden()
 
 
+@pytest.mark.long
 def test_old_data_are_said_to_be_old(page: Page, site: Site, problems: Problems) -> None:
     problems.expect("status of 503")
     site.jobs = some_jobs()
@@ -525,6 +527,7 @@ def test_old_data_are_said_to_be_old(page: Page, site: Site, problems: Problems)
     expect(stale).to_have_count(0)
 
 
+@pytest.mark.long
 def test_signed_out(page: Page, site: Site, problems: Problems) -> None:
     problems.expect("status of 401")
     site.jobs = some_jobs()

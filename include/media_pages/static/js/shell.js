@@ -99,7 +99,7 @@ export function announce(text) {
  */
 export function toast(text, kind = "done") {
   const close = h("button", { type: "button", class: "button quiet icon-only", "aria-label": t("common.close"), on: { click: () => line.remove() } }, icon("close"));
-  const line = h("div", { class: "toast", dataset: { kind }, role: kind === "failed" ? "alert" : null }, icon(kind === "failed" ? "warning" : "check"), h("span", null, text), close);
+  const line = h("div", { class: "toast", dataset: { kind }, role: kind === "failed" ? "alert" : "status", "aria-live": kind === "failed" ? null : "off" }, icon(kind === "failed" ? "warning" : "check"), h("span", null, text), close);
   toasts.append(line);
   if (kind === "done") {
     announce(text);

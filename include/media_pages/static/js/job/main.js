@@ -47,6 +47,7 @@ let refusal = null;
 function showLoading() {
   main.setAttribute("aria-busy", "true");
   main.replaceChildren(
+    h("h1", { class: "visually-hidden" }, t("job.title")),
     h("p", { class: "visually-hidden", role: "status" }, t("common.loading")),
     h("div", { class: "job-loading", "aria-hidden": "true" }, ["44%", "70%", "100%", "100%"].map((width) => h("div", { class: "skeleton", style: { width } }))),
   );
