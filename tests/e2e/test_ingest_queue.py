@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.dropping import PREFIX, Dropping, dropping, tiny_clip
 from tests.e2e.stack import await_that
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("ingest_queue"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.stack, pytest.mark.xdist_group("ingest_queue"), pytest.mark.timeout(900)]
 
 ACTIVE, BACKLOG = 8, 40
 

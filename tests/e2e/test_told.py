@@ -19,7 +19,7 @@ from tests.e2e.stack import RunningStack, await_that, running_stack
 from tests.mail import MailServer, mail_server
 from tests.telemetry import OtlpServer, otlp_server
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.stack, pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:media-told"
 LATE_SECONDS = 15
