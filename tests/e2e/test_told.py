@@ -103,7 +103,7 @@ def test_a_failure_is_told_to_topic_and_mail_a_success_is_not_and_both_are_count
     assert told.published == [notice]
     assert told.mail.mails == [mail]
     assert notice["Subject"] == mail["Subject"]
-    assert notice["Subject"].startswith("[Reelflow] transcode failed (InvalidInputData): ")
+    assert notice["Subject"].startswith("[Reelflow] transcode failed (InputNotSupported): ")
     text = notice["Message"]
     assert "told/{{ conn.smtp_default.host }} <b>bad</b>.mp4" in text
     assert "Client:         studio" in text
@@ -141,7 +141,7 @@ def counted(told: Told) -> None:
     assert total("frames", kind="video") == 2
     assert total("units", kind="plan", state="done") == 1
     assert total("units", kind="finish", state="done") == 1
-    assert total("failures", kind="plan", code="InvalidInputData") == 1
+    assert total("failures", kind="plan", code="InputNotSupported") == 1
     assert total("cpu_milliseconds", kind="video") > 0
     assert total("bytes_written", kind="finish") > 0
     assert durations("unit.duration", kind="video", backend="local") >= 1
