@@ -11,6 +11,7 @@ import os
 import re
 import tempfile
 from base64 import b64decode
+from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -315,34 +316,22 @@ class Settings(BaseSettings):
     def _split_pairs(cls, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str):
             return value
-        pairs: dict[str, str] = {}
-        for item in _items(value):
-            client, colon, key = item.partition(":")
-            if not (client and colon and key):
-                # The item itself may hold a key, so it is not repeated here.
-                raise ValueError(f"MEDIA_{(info.field_name or '').upper()} wants client:key pairs, separated by commas")
-            pairs[client] = key
-        return pairs
+        return _pairs(value, f"MEDIA_{(info.field_name or '').upper()} wants client:key pairs")
 
     @field_validator("alert_seconds", mode="before")
     @classmethod
     def _split_seconds(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        pairs = [item.partition(":") for item in _items(value)]
-        if not all(dag and seconds.isdecimal() for dag, _, seconds in pairs):
-            raise ValueError("MEDIA_ALERT_SECONDS wants dag:seconds pairs, separated by commas")
-        return {dag: int(seconds) for dag, _, seconds in pairs}
+        pairs = _pairs(value, "MEDIA_ALERT_SECONDS wants dag:seconds pairs", is_value=str.isdecimal)
+        return {dag: int(seconds) for dag, seconds in pairs.items()}
 
     @field_validator("batch_instances", mode="before")
     @classmethod
     def _split_instances(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        pairs = [item.partition(":") for item in _items(value)]
-        if not all(queue and instance for queue, _, instance in pairs):
-            raise ValueError("MEDIA_BATCH_INSTANCES wants queue:type pairs, separated by commas")
-        return {queue: instance for queue, _, instance in pairs}
+        return _pairs(value, "MEDIA_BATCH_INSTANCES wants queue:type pairs")
 
     @field_validator("signing_keys", mode="before")
     @classmethod
@@ -447,6 +436,14 @@ class Settings(BaseSettings):
     def allows_bucket(self, bucket: str) -> bool:
         """Tell whether requests may name ``bucket``."""
         return bucket in (self.buckets or (self.bucket,))
+
+
+def _pairs(text: str, wanted: str, *, is_value: Callable[[str], bool] = bool) -> dict[str, str]:
+    pairs = [item.partition(":") for item in _items(text)]
+    if not all(name and is_value(value) for name, _, value in pairs):
+        # The items may hold keys, so they are not repeated here.
+        raise ValueError(f"{wanted}, separated by commas")
+    return {name: value for name, _, value in pairs}
 
 
 def _items(text: str) -> list[str]:
