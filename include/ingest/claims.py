@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import ValidationError
 
@@ -14,10 +14,20 @@ from include.ingest.models import Claim
 
 if TYPE_CHECKING:
     from include.ingest.place import Ingest
+    from include.media_store.objects import ObjectStore
+    from include.settings import Settings
 
 __all__ = ["Claims", "room"]
 
 logger = logging.getLogger(__name__)
+
+
+class _Place(Protocol):
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def store(self) -> ObjectStore: ...
 
 
 class Claims:
@@ -26,10 +36,10 @@ class Claims:
     Where both documents of a claim are there (a settling or a second try was interrupted), the open one is believed.
     """
 
-    def __init__(self, ingest: Ingest) -> None:
-        self._store = ingest.store
-        self._bucket = ingest.settings.bucket
-        prefix = f"{ingest.settings.work_prefix}ingest/"
+    def __init__(self, place: _Place) -> None:
+        self._store = place.store
+        self._bucket = place.settings.bucket
+        prefix = f"{place.settings.work_prefix}ingest/"
         self.open_prefix, self.settled_prefix = f"{prefix}open/", f"{prefix}settled/"
 
     def open_key(self, claim_id: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from math import isfinite
-from typing import Any, cast
+from typing import Any
 
 from anyio.to_thread import run_sync
 from cachetools import LRUCache, TTLCache
@@ -18,7 +18,6 @@ from include.errors import AccessDenied, Cancelled, NotFound, StorageError
 from include.ffmpeg_ops.parallel import in_parallel
 from include.ffmpeg_ops.redaction import redacted
 from include.ingest.claims import Claims
-from include.ingest.place import Ingest
 from include.media_api.gateway import Run, TaskState
 from include.media_api.progress import SUPER_RESOLUTION, TRANSCODE, percent
 from include.media_api.services import Services
@@ -70,7 +69,7 @@ class Rows:
     def __init__(self, services: Services, uploads: UploadService) -> None:
         self._services = services
         self._uploads = uploads.uploads
-        self._claims = Claims(Ingest(services.settings, services.store, cast("Any", None)))
+        self._claims = Claims(services)
         # A run that is cleared and ends again has another end.
         self._ends: LRUCache[tuple[str, str, datetime | None], _End] = LRUCache(20_000)
         self._weights: TTLCache[str, tuple[float, ...]] = TTLCache(1000, ttl=_WEIGHTS_SECONDS)
