@@ -107,6 +107,7 @@ def test_parts_in_any_order_become_one_file_and_a_ladder(stack: RunningStack, cl
     assert not [secret for secret in secrets if secret.encode() in kept]
 
 
+@pytest.mark.long
 def test_a_part_that_does_not_come_fails_the_upload_and_says_which(stack: RunningStack) -> None:
     content = bytes(11 * MIB)
     with stack.client() as client:

@@ -142,6 +142,7 @@ def test_what_cannot_be_taken_is_shown_and_can_be_put_right(stack: RunningStack,
     assert max(task["try_number"] for task in stack.tasks("ingest_object", run_id)) == 2
 
 
+@pytest.mark.long
 def test_other_content_under_the_same_name_is_another_film(stack: RunningStack, clip: Clips, tiny: bytes) -> None:
     at = Folders(stack, "again")
     key = at.put(at.transcode("film.mp4"), tiny)
@@ -153,6 +154,7 @@ def test_other_content_under_the_same_name_is_another_film(stack: RunningStack, 
     await_that("both are put away", lambda: len(stack.keys(f"finished/{at.transcode('')}")) == 2)
 
 
+@pytest.mark.long
 def test_a_triggerer_that_was_killed_misses_nothing(stack: RunningStack, tiny: bytes) -> None:
     at = Folders(stack, "killed")
     psutil.Process(programs.states(stack.stack)["triggerer"]["pid"]).kill()

@@ -220,6 +220,7 @@ def test_jobs_started_here_are_seen_live_and_played(
     picture(page, "job", frame)
 
 
+@pytest.mark.long
 def test_a_job_is_stopped_and_retried(page: Page, stack: RunningStack, clip: Clips, slow: Path) -> None:
     key = stack.upload(clip("plain"), "pages-stop/stopped.mp4")
     folder = f"pages-stopped/{uuid.uuid4().hex[:8]}/"

@@ -187,6 +187,7 @@ def test_one_video_whatever_is_killed(victim: Callable[[Upload], psutil.Process]
     upload.assert_one_right_video()
 
 
+@pytest.mark.long
 def test_the_command_sends_a_file_and_waits(stack: RunningStack, youtube: YouTube, tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
     film.write_bytes(CONTENT)

@@ -31,6 +31,7 @@ from include.ffmpeg_ops.runner import Command, Progress
 from include.ffmpeg_ops.tools import has_decoder, has_filter
 from include.settings import Settings
 from tests.conftest import Clips
+from tests.processes import watch_children
 
 ENDLESS = ("ffmpeg", "-re", "-f", "lavfi", "-i", "testsrc2=s=64x36:r=25", "-f", "null", "/dev/null")
 
@@ -41,9 +42,9 @@ def read(path: Path, *options: str) -> Command:
 
 @pytest.fixture
 def no_children() -> Iterator[None]:
-    before = set(psutil.Process().children(recursive=True))
+    started = watch_children()
     yield
-    assert set(psutil.Process().children(recursive=True)) <= before
+    assert not started()
 
 
 def program(tmp_path: Path, script: str) -> Settings:

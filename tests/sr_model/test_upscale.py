@@ -34,6 +34,7 @@ from include.sr_model.readback import verify
 from include.sr_model.upscale import upscale
 from tests.conftest import Clips
 from tests.media import ffmpeg, ffprobe, read_frame_numbers
+from tests.processes import watch_children
 from tests.sr_model.tasks import pictures, task_for
 
 
@@ -59,9 +60,9 @@ def run(source: Path, out: Path, **changes: Any) -> tuple[UpscaleTask, Upscaled]
 @pytest.fixture
 def nothing_left(tmp_path: Path) -> Iterator[None]:
     """No process, no thread and no file of a failed run stays."""
-    threads, processes = set(threading.enumerate()), set(psutil.Process().children(recursive=True))
+    threads, started = set(threading.enumerate()), watch_children()
     yield
-    assert set(psutil.Process().children(recursive=True)) <= processes
+    assert not started()
     assert set(threading.enumerate()) <= threads
     assert [path for path in tmp_path.rglob("*") if "out" in path.name] == []
 

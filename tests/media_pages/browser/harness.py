@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,9 +15,42 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Frame, Page, sync_playwright
 
-__all__ = ["LOOKS", "Look", "Problems", "axe", "chromium", "fits", "framed", "in_every_look", "open_browser", "shot", "visit"]
+__all__ = [
+    "LOOKS",
+    "Look",
+    "Problems",
+    "axe",
+    "chromium",
+    "fits",
+    "framed",
+    "in_every_look",
+    "next_answer",
+    "open_browser",
+    "shot",
+    "visit",
+]
 
 SCREENSHOTS = Path(__file__).parents[3] / "var/screenshots"
+# Counts the questions for jobs and how far their answers were drawn: those that `text()` gave are, by the next task.
+_COUNT = """
+if (!window.questions) {
+  const ask = window.fetch;
+  window.questions = { asked: 0, answered: 0 };
+  window.fetch = async (what, options) => {
+    if (!String(what).includes("/data/jobs")) return ask(what, options);
+    const number = ++window.questions.asked;
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => { window.questions.answered = Math.max(window.questions.answered, number); };
+    try {
+      const response = await ask(what, options);
+      const text = await response.text();
+      response.text = async () => text;
+      return response;
+    } finally {
+      channel.port2.postMessage(null);
+    }
+  };
+}"""
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -105,9 +139,23 @@ def dress(page: Page, look: Look) -> None:
     """Choose the look of the pages that are opened from now on; a test may choose another in the page, which then stays."""
     page.set_viewport_size({"width": look.width, "height": 900 if look.width > 600 else 844})
     page.add_init_script(
-        f"""if (!localStorage.getItem("theme")) localStorage.setItem("theme", "{look.theme}");
+        _COUNT
+        + f"""
+        if (!localStorage.getItem("theme")) localStorage.setItem("theme", "{look.theme}");
         if (!localStorage.getItem("i18nextLng")) localStorage.setItem("i18nextLng", "{look.language}");"""
     )
+
+
+def next_answer(page: Page) -> None:
+    """Let the time of ``page.clock`` pass until the page has asked for jobs once more and has drawn what it was told."""
+    before = page.evaluate("questions.asked")
+    deadline = time.monotonic() + 60
+    while page.evaluate("questions.answered") <= before:
+        assert time.monotonic() < deadline, "the page does not ask again"
+        # Not while an answer is awaited: time that passes then is lost for the next question.
+        if page.evaluate("questions.asked === questions.answered"):
+            page.clock.run_for(1000)
+        page.wait_for_timeout(20)
 
 
 def framed(page: Page, site_url: str, path: str, look: Look = Look(), *, around: str = "/plugin/media") -> Frame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -15,7 +14,7 @@ from starlette.responses import JSONResponse
 
 from include.media_pages.models import Destination, JobDetail, Live, Part, Problem, Viewer
 from tests.media_pages.browser.films import SECONDS, Films, a_film_of, sample, with_units
-from tests.media_pages.browser.harness import Look, Problems, axe, fits, framed, in_every_look, shot, visit
+from tests.media_pages.browser.harness import Look, Problems, axe, fits, framed, in_every_look, next_answer, shot, visit
 from tests.media_pages.browser.site import Site
 
 
@@ -73,12 +72,7 @@ def next_poll(page: Page, site: Site, detail: JobDetail, **fields: Any) -> JobDe
     """Let the page ask again, and be told so."""
     changed = detail.model_copy(update=fields)
     tell(site, changed)
-    calls = len(site.calls)
-    # Time goes on in steps: a busy machine's answer may take longer than a second.
-    deadline = time.monotonic() + 20
-    while not any("/data/jobs/" in path for _, path in site.calls[calls:]):
-        assert time.monotonic() < deadline, "the page does not ask again"
-        page.clock.run_for(1000)
+    next_answer(page)
     return changed
 
 
@@ -393,7 +387,7 @@ def test_an_answer_with_two_hundred_units_is_drawn_within_a_frame_or_few(page: P
     page.route(
         "**/data/jobs/**", lambda route: route.fulfill(json=detail.model_copy(update={"units": changed}).model_dump(mode="json"))
     )
-    page.clock.run_for(4000)
+    next_answer(page)
     expect(unit(page, 21)).to_have_attribute("aria-label", re.compile("77%"))
     assert page.evaluate("[...window.touched]") == ["unit-video-21"]
 
@@ -597,11 +591,10 @@ def test_stale_data_stay_and_say_so(page: Page, site: Site, problems: Problems, 
     expect(page.get_by_role("heading", level=1)).to_have_text(detail.title)
     axe(page)
     site.mend()
-    page.clock.run_for(15_000)
+    next_answer(page)
     expect(page.locator("#stale")).to_have_count(0)
 
 
-@pytest.mark.long
 def test_signed_out(page: Page, site: Site, problems: Problems, show: Callable[..., JobDetail]) -> None:
     problems.expect("status of 401")
     detail = show("transcode-running")
@@ -611,7 +604,7 @@ def test_signed_out(page: Page, site: Site, problems: Problems, show: Callable[.
     expect(page.get_by_role("heading", level=1)).to_have_text(detail.title)
     axe(page)
     site.signed_in = True
-    page.clock.run_for(15_000)
+    next_answer(page)
     expect(page.locator("#signed-out")).to_have_count(0)
 
 
@@ -620,7 +613,7 @@ def test_a_run_that_is_deleted_meanwhile(page: Page, site: Site, problems: Probl
     detail = show("transcode-running")
     next_poll(page, site, detail)
     del site.details[detail.dag_id, detail.run_id]
-    page.clock.run_for(4000)
+    next_answer(page)
     expect(page.get_by_role("heading", name="There is no such job")).to_be_visible()
 
 
@@ -663,7 +656,6 @@ def test_the_player_plays_and_polls_leave_it_alone(
     page.evaluate("window.begun = 0; document.querySelector('video').addEventListener('loadstart', () => { window.begun += 1; })")
     images = [one for one in films.asked if one.startswith(("picture", "sheet"))]
     for signature in ("s=2", "s=3"):
-        page.clock.run_for(30_000)
         next_poll(page, site, films.shown(sample(name), signature))
     page.wait_for_function("() => document.querySelector('video').currentTime > 0.6")
     assert page.evaluate("!document.querySelector('video').paused && window.begun === 0")
@@ -699,6 +691,23 @@ def test_a_signature_that_runs_out_is_replaced_where_it_stopped(
           video.currentTime = 7; video.dispatchEvent(new Event("error")); }"""
     )
     page.wait_for_function("() => document.querySelector('video').src.endsWith('s=2')")
+    page.wait_for_function("() => document.querySelector('video').currentTime === 7")
+    expect(page.locator("#player [role=alert]")).to_be_hidden()
+
+
+def test_a_film_goes_on_where_it_stopped_when_a_newer_address_comes_later(
+    page: Page, site: Site, films: Films, problems: Problems, show: Callable[..., JobDetail]
+) -> None:
+    problems.expect("status of 403|403")
+    show("task-done")
+    plays(page)
+    films.missing.add("film.mp4?s=1")
+    page.evaluate(
+        """() => { const video = document.querySelector("video");
+          video.currentTime = 7; video.dispatchEvent(new Event("error")); }"""
+    )
+    expect(page.locator("#player").get_by_role("alert")).to_contain_text("The video cannot be played")
+    next_poll(page, site, films.shown(sample("task-done"), "s=2"))
     page.wait_for_function("() => document.querySelector('video').currentTime === 7")
     expect(page.locator("#player [role=alert]")).to_be_hidden()
 
@@ -792,7 +801,6 @@ def test_the_choice_among_frames_outlives_polls(page: Page, site: Site, films: F
     page.get_by_role("radio", name="Frame at 0:01.0").focus()
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("img", name="Frame at 0:05.0 after upscaling")).to_be_visible()
-    page.clock.run_for(30_000)
     next_poll(page, site, films.shown(sample("super-resolution-done"), "s=2"))
     expect(page.get_by_role("img", name="Frame at 0:05.0 after upscaling")).to_be_visible()
     expect(page.get_by_role("radio", name="Frame at 0:05.0")).to_be_focused()

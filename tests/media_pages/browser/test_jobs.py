@@ -12,10 +12,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from include.media_pages.models import Live
 from tests.media_pages.browser.canned import a_job, many_jobs, some_jobs
-from tests.media_pages.browser.harness import Look, Problems, axe, fits, framed, in_every_look, shot, visit
+from tests.media_pages.browser.harness import Look, Problems, axe, fits, framed, in_every_look, next_answer, shot, visit
 from tests.media_pages.browser.site import Site
-
-POLL = 2_500  # milliseconds of the page's clock until it has asked again
 
 
 def rows(page: Page) -> Locator:
@@ -39,17 +37,6 @@ def with_clock(page: Page, site: Site, query: str = "") -> None:
     page.clock.pause_at(time.time() + 1)
     visit(page, f"{site.url}/media/{query}")
     expect(rows(page)).not_to_have_count(0)
-
-
-def asks_again(page: Page, site: Site) -> None:
-    """Let the time pass until the page has asked again."""
-    before = len(asked(site))
-    for _ in range(200):
-        page.clock.run_for(POLL)
-        page.wait_for_timeout(50)
-        if len(asked(site)) > before:
-            return
-    pytest.fail("the page does not ask again")
 
 
 def asked(site: Site) -> list[str]:
@@ -140,7 +127,6 @@ def test_run_ids_with_odd_letters(page: Page, site: Site) -> None:
 # What changes while one looks
 
 
-@pytest.mark.long
 def test_live_updates_leave_the_viewer_alone(page: Page, site: Site) -> None:
     site.jobs = some_jobs()
     with_clock(page, site)
@@ -152,7 +138,7 @@ def test_live_updates_leave_the_viewer_alone(page: Page, site: Site) -> None:
     scroll, top = page.evaluate("scrollY"), top_of(link)
     site.change("t1", progress=91, fps=201.0)
     site.change("l1", live=Live(seconds=2520, bit_rate=4_500_000, dropped=13))
-    asks_again(page, site)
+    next_answer(page)
     expect(row(page, "t1").get_by_role("progressbar")).to_have_attribute("value", "91")
     expect(row(page, "t1").locator(".rate")).to_contain_text("201")
     expect(row(page, "l1").locator(".rate")).to_contain_text("13")
@@ -174,7 +160,7 @@ def test_new_jobs_come_by_themselves_and_are_announced(page: Page, site: Site) -
     link.focus()
     top = top_of(link)
     site.jobs = [a_job("n1", minutes_ago=0), a_job("n2", minutes_ago=0), *site.jobs]
-    asks_again(page, site)
+    next_answer(page)
     expect(rows(page)).to_have_count(13)
     assert rows(page).first.get_attribute("data-key") == "transcode n1"
     page.clock.run_for(100)
@@ -182,7 +168,7 @@ def test_new_jobs_come_by_themselves_and_are_announced(page: Page, site: Site) -
     expect(link).to_be_focused()
     # Windows scroll by whole pixels.
     assert abs(top_of(link) - top) < 1, "what one reads has moved"
-    asks_again(page, site)
+    next_answer(page)
     assert page.locator(".fresh").count() == 2
 
 
@@ -191,7 +177,7 @@ def test_a_job_ends_while_its_stop_button_has_the_focus(page: Page, site: Site) 
     with_clock(page, site)
     row(page, "t1").get_by_role("button").focus()
     site.change("t1", state="done", can_stop=False, progress=100)
-    asks_again(page, site)
+    next_answer(page)
     expect(row(page, "t1").locator(".badge")).to_have_text("Done")
     expect(row(page, "t1").locator(".title")).to_be_focused()
 
@@ -202,7 +188,7 @@ def test_a_job_leaves_the_filter_while_it_has_the_focus(page: Page, site: Site) 
     expect(rows(page)).to_have_count(4)
     row(page, "t1").locator(".title").focus()
     site.change("t1", state="done", can_stop=False)
-    asks_again(page, site)
+    next_answer(page)
     expect(rows(page)).to_have_count(3)
     expect(row(page, "s1").locator(".title")).to_be_focused()
 
@@ -318,10 +304,10 @@ def test_older_jobs(page: Page, site: Site) -> None:
     # New jobs push none of the shown ones away, and all that is shown is kept true.
     site.jobs = [a_job("n1", minutes_ago=0), *site.jobs]
     site.change("m0049", state="failed", error="It broke.")
-    asks_again(page, site)
+    next_answer(page)
     expect(row(page, "n1")).to_be_visible()
     expect(rows(page)).to_have_count(51)
-    asks_again(page, site)
+    next_answer(page)
     expect(row(page, "m0049").locator(".why")).to_have_text("It broke.")
     older.click()
     expect(rows(page)).to_have_count(61)
@@ -505,14 +491,13 @@ def test_loading_and_an_error_at_first(page: Page, site: Site, problems: Problem
     expect(page.locator("#place")).to_be_hidden()
 
 
-@pytest.mark.long
 def test_old_data_are_said_to_be_old(page: Page, site: Site, problems: Problems) -> None:
     problems.expect("status of 503")
     site.jobs = some_jobs()
     with_clock(page, site)
     expect(rows(page)).to_have_count(11)
     site.fail("GET", "/data/jobs", 503)
-    asks_again(page, site)
+    next_answer(page)
     stale = page.locator("#stale")
     expect(stale).to_contain_text(re.compile(r"The server does not answer\. You see the state of \d+:\d\d:\d\d"))
     expect(rows(page)).to_have_count(11)
@@ -521,30 +506,29 @@ def test_old_data_are_said_to_be_old(page: Page, site: Site, problems: Problems)
     count = len(asked(site))
     page.clock.run_for(3_000)
     assert len(asked(site)) == count
-    asks_again(page, site)
+    next_answer(page)
     site.mend()
-    asks_again(page, site)
+    next_answer(page)
     expect(stale).to_have_count(0)
 
 
-@pytest.mark.long
 def test_signed_out(page: Page, site: Site, problems: Problems) -> None:
     problems.expect("status of 401")
     site.jobs = some_jobs()
     with_clock(page, site)
     expect(rows(page)).to_have_count(11)
     site.signed_in = False
-    asks_again(page, site)
+    next_answer(page)
     notice = page.get_by_role("alert")
     expect(notice).to_contain_text("You are signed out.")
     expect(page.locator("#stale")).to_have_count(0)
     axe(page)
     site.signed_in = True
-    asks_again(page, site)
+    next_answer(page)
     expect(notice).to_have_count(0)
 
     site.signed_in = False
-    asks_again(page, site)
+    next_answer(page)
     notice.get_by_role("button", name="Sign in").click()
     page.wait_for_url(re.compile(r"/auth/login\?next=http%3A%2F%2F127\.0\.0\.1%3A\d+%2Fmedia%2F$"))
 

@@ -40,6 +40,7 @@ function tellSession(out) {
 export async function send(method, path, { body, signal, seconds = 30, headers = {} } = {}) {
   const limit = AbortSignal.timeout(seconds * 1000);
   let response;
+  let content = null;
   try {
     response = await fetch(new URL(path.replace(/^\/+/, ""), mount), {
       method,
@@ -53,6 +54,8 @@ export async function send(method, path, { body, signal, seconds = 30, headers =
       body: body === undefined ? undefined : JSON.stringify(body),
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
     });
+    // Also a body that stops in the middle is no answer.
+    if (response.status !== 401 && response.status !== 204) content = await read(response);
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(0, limit.aborted ? "timeout" : "network");
@@ -61,7 +64,6 @@ export async function send(method, path, { body, signal, seconds = 30, headers =
     tellSession(true);
     throw new ApiError(401, "signed out");
   }
-  const content = response.status === 204 ? null : await read(response);
   if (!response.ok) throw new ApiError(response.status, words(content) || `HTTP ${response.status}`, content);
   tellSession(false);
   return content;

@@ -24,26 +24,27 @@ export function playerSection() {
   /** The newest address of it. */
   let newest = "";
   let isHls = false;
-  /** Whether it has been opened anew since it last went on: no second time without success. */
-  let reopened = false;
+  /** Where it has stopped, until it goes on there. @type {{at: number, play: boolean} | null} */
+  let stopped = null;
 
   video.addEventListener("error", () => {
     if (!video.getAttribute("src")) return;
-    if (reopened) {
+    if (stopped) {
+      // It was opened anew already: nothing but a newer address can help.
       broken.hidden = false;
       write(broken.lastElementChild, t("job.player.broken"));
       return;
     }
     // Signed addresses run out: go on with the newest one where this one ended.
-    reopened = true;
-    open(video.currentTime, !video.paused);
+    stopped = { at: video.currentTime, play: !video.paused };
+    open(stopped);
   });
   video.addEventListener("timeupdate", () => storyboard.follow(video.currentTime));
   video.addEventListener("loadedmetadata", () => { broken.hidden = true; });
-  video.addEventListener("playing", () => { reopened = false; });
+  for (const goesOn of ["playing", "seeked"]) video.addEventListener(goesOn, () => { stopped = null; });
 
-  /** @param {number} [at] seconds @param {boolean} [play] */
-  function open(at = 0, play = false) {
+  /** @param {{at?: number, play?: boolean}} from seconds */
+  function open({ at = 0, play = false } = {}) {
     // Chromium takes segments of another origin, which the store is, by CORS only.
     video.crossOrigin = isHls ? "anonymous" : null;
     video.src = newest;
@@ -81,11 +82,11 @@ export function playerSection() {
     const now = `${identity(player.url)} ${job.started_at}`;
     if (now === playing) {
       // It could not be played: try once with each newer address.
-      if (!broken.hidden && newest !== video.src) open(video.currentTime);
+      if (!broken.hidden && newest !== video.src) open(stopped ?? {});
       return;
     }
     playing = now;
-    reopened = false;
+    stopped = null;
     broken.hidden = true;
     if (player.poster) attribute(video, "poster", address(player.poster));
     open();
