@@ -18,15 +18,23 @@ from tests.servers import S3Server, s3_server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what takes long where it was not asked for, and what needs a Docker engine where there is none."""
+    """Skip what takes long and most of many cases, unless all are asked for, and what needs a Docker engine where there is none."""
     if not os.environ.get("REELFLOW_TEST_LONG"):
         for item in items:
             if item.get_closest_marker("long"):
                 item.add_marker(pytest.mark.skip(reason="takes a minute or more; REELFLOW_TEST_LONG=1 runs it"))
+            elif (sampled := item.get_closest_marker("sampled")) and not _is_sample(item, sampled.args):
+                item.add_marker(pytest.mark.skip(reason="one of many cases; REELFLOW_TEST_LONG=1 runs them all"))
     wanting = [item for item in items if item.get_closest_marker("docker")]
     if wanting and (reason := engine_missing()):
         for item in wanting:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _is_sample(item: pytest.Item, samples: tuple[str, ...]) -> bool:
+    # xdist adds the group's name.
+    case = item.name.partition("[")[2].rpartition("]")[0]
+    return any(part in samples for part in (case, *case.split("-")))
 
 
 @pytest.fixture(scope="session")

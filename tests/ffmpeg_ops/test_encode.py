@@ -42,6 +42,16 @@ def video_of(path: Path) -> Any:
 NTSC = Fraction(30000, 1001)
 
 
+@pytest.mark.sampled(
+    "borders-on-and-between-keyframes",
+    "29.97-in-milliseconds",
+    "variable-rate",
+    "single-keyframe",
+    "open-gop-x265",
+    "rotated-and-flipped",
+    "pq",
+    "two-chunks-of-one-frame",
+)
 @pytest.mark.parametrize(
     ("name", "starts", "rate", "changes"),
     [
@@ -514,6 +524,7 @@ def test_sound_shorter_than_promised_is_refused(clip: Clips, tmp_path: Path) -> 
 # -- as it is planned
 
 
+@pytest.mark.sampled("vfr", "open_gop_265", "start_offset", "flv", "mpegps", "vp8", "rotated_270", "odd_both")
 @pytest.mark.parametrize(
     "name",
     ["plain", "mkv", "vfr", "single_keyframe", "open_gop_264_ts", "open_gop_265", "mpegts", "start_offset", "fragmented", "flv",

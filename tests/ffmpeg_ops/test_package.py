@@ -73,6 +73,7 @@ def served(folder: Path) -> Iterator[str]:
         server.server_close()
 
 
+@pytest.mark.sampled("vfr", "audio_late", "languages", "one_frame")
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("name", CLIPS)
 def test_every_rung_shows_every_frame_exactly_once(jobs: Jobs, name: str, container: str) -> None:
@@ -92,6 +93,7 @@ def test_ffmpeg_plays_the_master_playlist(jobs: Jobs, container: str) -> None:
 
 
 # Names are written in the same way for both containers; fragmented MP4 has one file more.
+@pytest.mark.sampled("mpegts")
 @pytest.mark.parametrize(
     ("name", "container"),
     [

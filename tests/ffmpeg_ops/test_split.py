@@ -13,6 +13,7 @@ from tests.conftest import Clips
 from tests.media import read_frame_numbers
 
 
+@pytest.mark.sampled("vfr", "start_offset", "open_gop_264_ts", "edit_list", "half_open_gop_265", "one_frame")
 @pytest.mark.parametrize(
     ("name", "container", "segments"),
     [

@@ -165,6 +165,7 @@ def test_a_file_is_sent_at_its_own_speed_every_picture_once(
 # -- what breaks off
 
 
+@pytest.mark.long
 def test_a_source_that_is_back_after_a_while_goes_on(
     make: Callable[..., LiveTask], server: RtmpServer, other_server: RtmpServer, tmp_path: Path
 ) -> None:
@@ -211,6 +212,7 @@ def test_a_target_that_dies_holds_up_no_other_and_fails_the_task_at_its_end(
     assert consecutive(read_frame_numbers(server.recordings("good")[0]), 249)
 
 
+@pytest.mark.long
 def test_a_target_that_is_back_goes_on_with_a_keyframe(
     make: Callable[..., LiveTask], server: RtmpServer, other_server: RtmpServer
 ) -> None:
