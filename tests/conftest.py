@@ -18,7 +18,7 @@ from tests.servers import S3Server, s3_server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what takes long and most of many cases, unless all are asked for, and what needs a Docker engine where there is none."""
+    """Skip what takes long and most of many cases, unless all are asked for; and what needs a Docker engine where none is."""
     if not os.environ.get("REELFLOW_TEST_LONG"):
         for item in items:
             if item.get_closest_marker("long"):
