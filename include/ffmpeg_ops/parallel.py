@@ -29,6 +29,10 @@ def in_parallel(
         check()
         return function(item)
 
+    items = list(items)
+    if len(items) < 2:
+        # No thread for what would wait for it alone: a status that is asked for often has one.
+        return [step(item) for item in items]
     with ThreadPoolExecutor(at_once or os.cpu_count() or 1) as pool:
         futures = [pool.submit(step, item) for item in items]
         try:

@@ -153,6 +153,7 @@ def test_stopping_asks_first(page: Page, site: Site, show: Callable[..., JobDeta
     site.answer("POST", path, stop)
     page.locator("#stop").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
     assert ("POST", path) not in site.calls
     page.locator("#stop").press("Enter")
     page.get_by_role("dialog").get_by_role("button", name="Stop").click()
