@@ -30,9 +30,9 @@ status: setup ## show what runs
 demo: setup ## do the main job on real video: VIDEO=path takes yours, KEEP=1 leaves the stack running, COMPOSE=.env uses that one
 	@$(RUN) -m scripts.demo $(if $(VIDEO),--video "$(VIDEO)") $(if $(KEEP),--keep) $(if $(COMPOSE),--compose "$(COMPOSE)")
 
-# One of three mostly waits for the stack that its tests share.
+# One of three mostly waits for the stack that its tests share, whose tasks have this niceness: the others' encoders must not outdo it.
 test: setup ## run all tests (ARGS=… goes to pytest)
-	@$(RUN) -m pytest --numprocesses 3 --dist loadgroup $(ARGS)
+	@nice -n 10 $(RUN) -m pytest --numprocesses 3 --dist loadgroup $(ARGS)
 
 test-s3: setup ## run the storage tests against a real S3 server (Ceph RGW from Debian packages)
 	@bash scripts/ceph_s3.sh up && trap 'bash scripts/ceph_s3.sh down' EXIT && \

@@ -248,6 +248,7 @@ def test_a_job_is_stopped_and_retried(page: Page, stack: RunningStack, clip: Cli
     expect(tab.get_by_role("navigation")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_a_super_resolution_is_started_and_compared(page: Page, stack: RunningStack, clip: Clips) -> None:
     stack.upload(clip("content"), "pages-sr/small.mp4")
     frame = media(page, stack, "new")

@@ -58,6 +58,7 @@ def test_a_callback_is_told_progress_and_the_end_and_the_run_shows_it(stack: Run
     assert "a-secret-token" not in log + json.dumps([shown, stack.run("transcode", run_id)])
 
 
+@pytest.mark.long
 def test_a_receiver_that_never_takes_it_is_shown_and_is_no_failure_of_the_run(stack: RunningStack, clip: Clips) -> None:
     with receiver((500,)) as hook:
         run_id = submit(stack, clip("two_frames"), hook)

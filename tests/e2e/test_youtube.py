@@ -102,6 +102,7 @@ class Upload:
         assert self.destination()["details"] == f"https://youtu.be/{session['video_id']}"
 
 
+@pytest.mark.long
 def test_parts_are_on_youtube_before_the_last_one_comes(stack: RunningStack, youtube: YouTube) -> None:
     upload = Upload(stack, youtube, description="As it comes", tags=["news"], privacy="unlisted", sha256=DIGEST)
     upload.put(1)

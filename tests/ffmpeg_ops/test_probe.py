@@ -29,6 +29,9 @@ def probed(path: Path) -> tuple[MediaInfo, FrameIndex]:
     return probe(path, settings=SETTINGS)
 
 
+@pytest.mark.sampled(
+    "vfr", "edit_list", "mpegts", "fragmented", "interlaced", "video_late", "open_gop_265", "flv", "still_first", "vp9"
+)
 @pytest.mark.parametrize("name", SOUND)
 def test_every_frame_of_a_sound_clip_is_counted_and_timed(clip: Clips, name: str) -> None:
     info, index = probed(clip(name))
