@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status demo test test-s3 test-docker test-py310 images lint lint-310 lint-infra format bench bench-transcode bench-upscale bench-fleet bench-api lock clean compose-env
+.PHONY: help setup up down status demo test test-s3 test-docker test-py310 images lint lint-310 lint-infra format bench bench-transcode bench-upscale bench-fleet bench-api bench-pages lock clean compose-env
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ bench-upscale: setup ## super-resolution beside ffmpeg's lanczos with the same e
 
 bench-api: setup ## the running stack's API under 50 clients that create and poll tasks (ARGS="--clients 20 --seconds 30")
 	@$(RUN) -m scripts.load $(ARGS)
+
+bench-pages: setup ## what polls of the media pages take beside 5,000 runs and one of 200 units (ARGS="--viewers 5")
+	@$(RUN) -m scripts.pages $(ARGS)
 
 bench-fleet: setup ## what scheduling costs: a fleet whose workers sleep, with 1, 2 and 4 slots, and 200 units beside a second run
 	@$(RUN) -m scripts.fleet $(ARGS)
