@@ -2,7 +2,8 @@
 
 Starts a stack of its own, writes 5,000 past runs and one with 200 units at work into its database, and lets a real film be
 encoded the while, so that the processors are busy. Then polls as open pages do, every two seconds each: the list, a search, a
-filter and the page of the large run. Prints a table, and ends with 1 where more than one poll of twenty took longer than the limit.
+filter and the page of the large run. Prints a table, and ends with 1 where more than one poll of twenty took longer than the
+limit.
 """
 
 from __future__ import annotations
@@ -118,9 +119,8 @@ def measure(stack: Stack, options: argparse.Namespace) -> int:
     state = httpx.get(
         f"{stack.airflow_url}/api/v2/dags/transcode/dagRuns/{run_id}", headers={"Authorization": f"Bearer {token}"}, timeout=60
     ).json()["state"]
-    print(
-        f"{options.runs} past runs, one of {options.units} units, a film being encoded ({state} at the end), {options.viewers} viewers"
-    )
+    print(f"{options.runs} past runs, one of {options.units} units, {options.viewers} viewers of each page;")
+    print(f"a film was encoded meanwhile, whose run was {state} at the end")
     print(f"{'page':8} {'polls':>6} {'p50':>7} {'p95':>7} {'max':>7}")
     for name, seconds in took.items():
         print(f"{name:8} {len(seconds):6} " + " ".join(f"{percentile(seconds, share):7.3f}" for share in (50, 95, 100)))
