@@ -44,7 +44,7 @@ class Poller(threading.Thread):
         while not self.over.wait(0.5):
             for upload in self.uploads():
                 for at in upload["destinations"]:
-                    key, now = (upload["id"], at["id"]), (ORDER.index(at["status"]), at["progress"])
+                    key, now = (upload["id"], at["type"]), (ORDER.index(at["status"]), at["progress"])
                     before = self.seen.get(key, now)
                     if now < before:
                         self.wrong.append(f"{key}: {before}, then {now}")
