@@ -132,6 +132,14 @@ def test_airflow_itself_refuses_who_has_no_session(stack: Running) -> None:
         assert anonymous.post("/auth/token", json={"username": "media-api", "password": ""}).status_code >= 400
 
 
+def test_the_media_pages_are_for_who_is_logged_in(stack: Running) -> None:
+    with stack.admin() as admin, stack.anonymous() as anonymous:
+        assert anonymous.get("/media/data/me").status_code == 401
+        me = admin.get("/media/data/me").raise_for_status().json()
+        assert (me["user"], me["can_start"], me["can_change"]) == ("admin", True, True)
+        assert "jobs" in admin.get("/media/data/jobs").raise_for_status().json()
+
+
 def test_the_contracts_act_as_a_user_who_may_not_administer(stack: Running) -> None:
     with stack.admin() as admin:
         users = admin.get("/auth/fab/v1/users").raise_for_status().json()["users"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -21,6 +22,7 @@ from tests.e2e.stack import RunningStack
 from tests.e2e.test_contract4 import padded
 from tests.media import ffmpeg
 from tests.media_pages.browser.harness import SCREENSHOTS, Problems, axe, open_browser
+from tests.youtube_server import PROCESSED, YouTube
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 
@@ -272,9 +274,10 @@ def test_a_super_resolution_is_started_and_compared(page: Page, stack: RunningSt
     picture(page, "super-resolution", frame)
 
 
-def test_a_dropped_file_arrives_byte_for_byte_and_is_transcoded(
-    page: Page, stack: RunningStack, clip: Clips, tmp_path: Path
+def test_a_dropped_file_arrives_byte_for_byte_and_is_transcoded_and_on_youtube(
+    page: Page, stack: RunningStack, youtube: YouTube, clip: Clips, tmp_path: Path
 ) -> None:
+    youtube.control(faults=[], processing=PROCESSED)
     content = padded(clip("content"), 12 * MIB + 345)
     film = tmp_path / "Interview at the harbour.mp4"
     film.write_bytes(content)
@@ -288,6 +291,9 @@ def test_a_dropped_file_arrives_byte_for_byte_and_is_transcoded(
         }"""
     )
     frame.get_by_label("Atom").fill("pages-1")
+    frame.locator("input[value=youtube]").check()
+    frame.get_by_label("Description").fill("As it was told at the harbour")
+    frame.locator("#privacy").select_option("unlisted")
     frame.get_by_role("button", name="Start upload").click()
     card = frame.locator(".transfer")
     expect(card.locator(".destinations")).to_contain_text("Transcoding", timeout=LONG)
@@ -298,6 +304,10 @@ def test_a_dropped_file_arrives_byte_for_byte_and_is_transcoded(
     picture(page, "upload", frame)
     expect(card.locator("header .badge")).to_have_text("Done", timeout=LONG)
     assert [key for key in stack.keys(prefix) if key.endswith(".m3u8")]
+    [video] = [one for one in youtube.state()["sessions"] if one["sha256"] == hashlib.sha256(content).hexdigest()]
+    assert video["resource"]["snippet"]["description"] == "As it was told at the harbour"
+    assert video["resource"]["status"]["privacyStatus"] == "unlisted"
+    expect(card.locator(".destinations")).to_contain_text(f"youtu.be/{video['video_id']}")
     card.get_by_role("link", name="Open the job").click()
     expect(frame.locator("h1")).to_contain_text(film.name)
 

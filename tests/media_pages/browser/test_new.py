@@ -42,7 +42,7 @@ def contracts(settings: Settings, store: MemoryStore, airflow: FakeAirflow) -> I
 
 
 @pytest.fixture
-def new(page: Page, site: Site, settings: Settings, contracts: TestClient) -> Page:
+def new(page: Page, site: Site, settings: Settings, contracts: TestClient) -> Iterator[Page]:
     site.forms = forms(settings)
 
     def relay(request: Request) -> JSONResponse:
@@ -53,7 +53,9 @@ def new(page: Page, site: Site, settings: Settings, contracts: TestClient) -> Pa
 
     for method in ("GET", "POST"):
         site.answer(method, "/prod/*", relay)
-    return page
+    yield page
+    # It asks on how the job goes, which nobody can tell any more.
+    page.goto("about:blank")
 
 
 def fill(page: Page, **values: str) -> None:
