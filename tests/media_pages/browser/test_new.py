@@ -55,7 +55,7 @@ def new(page: Page, site: Site, settings: Settings, contracts: TestClient) -> It
         site.answer(method, "/prod/*", relay)
     yield page
     # It asks on how the job goes, which nobody can tell any more.
-    page.goto("about:blank")
+    page.close()
 
 
 def fill(page: Page, **values: str) -> None:
