@@ -65,7 +65,7 @@ def slow(ffmpeg_notes: Path) -> Iterator[Path]:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     "victim",
-    [encoder, scheduler, *(pytest.param(one, marks=pytest.mark.long) for one in (worker, task, task_supervisor, web_server))],
+    [encoder, *(pytest.param(one, marks=pytest.mark.long) for one in (worker, task, task_supervisor, scheduler, web_server))],
 )
 def test_a_run_survives_the_kill_of_its(
     victim: Callable[[RunningStack], psutil.Process], stack: RunningStack, clip: Clips, slow: Path, tmp_path: Path

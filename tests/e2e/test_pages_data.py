@@ -39,6 +39,7 @@ def row(client: httpx.Client, run_id: str) -> dict[str, Any]:
     return job
 
 
+@pytest.mark.long
 def test_a_job_is_started_stopped_and_retried_by_a_user_of_airflow(stack: RunningStack, clip: Clips, slow: Path) -> None:
     stack.upload(clip("plain"), "pages-data/data.mp4")
     uma, vera = browser(stack, "uma", "USER"), browser(stack, "vera", "VIEWER")

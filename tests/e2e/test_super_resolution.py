@@ -104,6 +104,7 @@ def test_a_video_comes_out_twice_as_large_with_every_frame_at_its_time_and_its_o
     assert read_frame_numbers(fetched(stack, started["output_key"], tmp_path)) == list(range(50))
 
 
+@pytest.mark.long
 def test_debug_also_keeps_segments_manifest_and_logs(stack: RunningStack, client: httpx.Client, clip: Clips) -> None:
     key = stack.upload(clip("exact_grid"), "sr/debug/clip.mp4")
     started = client.post("/prod", json={"key": key, "task": "debug", "env": "onDemand", "segment_time": 2}).json()
