@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ from pathlib import Path
 import httpx
 
 from include.embedded import Stack, connect, down, up
+from include.embedded.environment import environment
+from include.settings import get_settings
 from scripts.clips import make_clip
 from scripts.load import percentile
 from scripts.s3 import embedded_s3
@@ -37,21 +38,10 @@ FILM = "bench-pages/film.mp4"
 
 def write_history(stack: Stack, runs: int, units: int) -> None:
     """Write years of work into the database of a running stack."""
-    variables = dict(line.split("=", 1) for line in (stack.state_dir / "env").read_text().splitlines() if "=" in line)
-    environment = os.environ | {name: value.strip("'") for name, value in variables.items()}
     # Units that nobody works on would be taken for killed ones; those that wait for Batch are not.
-    command = [
-        sys.executable,
-        "-m",
-        "tests.media_pages.history",
-        "--runs",
-        str(runs),
-        "--units",
-        str(units),
-        "--state",
-        "deferred",
-    ]
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    history = ["tests.media_pages.history", "--runs", str(runs), "--units", str(units), "--state", "deferred"]
+    variables = environment(stack, get_settings())
+    subprocess.run([sys.executable, "-m", *history], env=variables, check=True, stdout=subprocess.DEVNULL)
 
 
 def encode(stack: Stack, seconds: float) -> str:

@@ -32,8 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _is_sample(item: pytest.Item, samples: tuple[str, ...]) -> bool:
-    # xdist adds the group's name.
-    case = item.name.partition("[")[2].rpartition("]")[0]
+    case = item.callspec.id  # type: ignore[attr-defined]
     return any(part in samples for part in (case, *case.split("-")))
 
 

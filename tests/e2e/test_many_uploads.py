@@ -25,7 +25,7 @@ ATOM = "busy"
 SIZE = 10 * MIB + 77
 
 
-@dataclass
+@dataclass(eq=False)
 class Poller(threading.Thread):
     """Looks at all uploads of the atom again and again, as a page does, and notes what goes back."""
 
@@ -34,8 +34,6 @@ class Poller(threading.Thread):
     wrong: list[str] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
     seen: dict[tuple[str, str], tuple[int, float]] = field(default_factory=dict)
-
-    __hash__ = threading.Thread.__hash__
 
     def __post_init__(self) -> None:
         super().__init__()
