@@ -26,7 +26,7 @@ DestinationType = Literal["youtube", "s3Bucket"]
 Status = Literal["waiting", "upload", "transcoding", "failed", "complete"]
 Privacy = Literal["private", "unlisted", "public"]
 
-# Failed comes before complete: an operator may clear what has failed, and then it may yet succeed.
+# Failed comes before complete: of two processes that tell of the end, the one that has succeeded is right.
 _ORDER: tuple[Status, ...] = ("waiting", "upload", "transcoding", "failed", "complete")
 
 
@@ -119,6 +119,10 @@ class Destination(Document):
     def is_over(self) -> bool:
         """Whether nothing more happens there."""
         return self.status in {"complete", "failed"}
+
+    def reopened(self) -> Destination:
+        """Return what it is once its upload's run is started again: a failure is forgotten."""
+        return Destination(type=self.type) if self.status == "failed" else self
 
     def advanced(
         self, status: Status, progress: float = 0.0, *, details: str | None = None, error: str | None = None

@@ -84,12 +84,8 @@ class Uploads:
         error: str | None = None,
     ) -> Destination:
         """Advance a destination as :meth:`Destination.advanced` does, and return what it is then."""
-        return self._change(
-            atom_id,
-            upload_id,
-            _destination(kind),
-            Destination(type=kind),
-            lambda now: now.advanced(status, progress, details=details, error=error),
+        return self._change_destination(
+            atom_id, upload_id, kind, lambda now: now.advanced(status, progress, details=details, error=error)
         )
 
     def set_landed(self, upload: Upload, change: Callable[[Upload], Landed]) -> Upload:
@@ -123,9 +119,19 @@ class Uploads:
         return self._decide(reference, lambda now: now if now.state in {"aborted", "complete"} else aborted)
 
     def reopen(self, reference: UploadReference) -> Outcome:
-        """Forget a failure: somebody has started the upload's run again."""
+        """Forget the failures of an upload and of its destinations: somebody has started its run again."""
         again = Outcome(at=self._clock())
-        return self._decide(reference, lambda now: again if now.state == "failed" else now)
+        outcome = self._decide(reference, lambda now: again if now.state == "failed" else now)
+        if outcome.state == "running":
+            for kind, at in self.read(reference.atom_id, reference.upload_id).at.items():
+                if at != at.reopened():
+                    self._change_destination(reference.atom_id, reference.upload_id, kind, Destination.reopened)
+        return outcome
+
+    def _change_destination(
+        self, atom_id: str, upload_id: str, kind: DestinationType, change: Callable[[Destination], Destination]
+    ) -> Destination:
+        return self._change(atom_id, upload_id, _destination(kind), Destination(type=kind), change)
 
     def _decide(self, reference: UploadReference, change: Callable[[Outcome], Outcome]) -> Outcome:
         return self._change(reference.atom_id, reference.upload_id, "outcome", Outcome(), change)

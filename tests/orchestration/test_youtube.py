@@ -130,6 +130,16 @@ def test_an_error_that_is_final_is_told_and_not_tried_again(uploads: Uploads, up
     assert (at(uploads, upload).status, at(uploads, upload).error) == ("failed", "The daily quota is used up.")
 
 
+def test_a_relay_that_has_failed_for_good_is_not_tried_again(uploads: Uploads, upload: Upload) -> None:
+    with pytest.raises(AirflowFailException):
+        relay_task(uploads, YouTubeQuotaExceeded("The daily quota is used up.")).execute(context_of(upload))
+    # Airflow does try it again, where the process that supervised it was lost before it could tell of its end.
+    with pytest.raises(AirflowFailException, match="The daily quota is used up"):
+        relay_task(uploads, Relayed(upload.size, video_id="abc")).execute(context_of(upload))
+    uploads.reopen(upload.reference)
+    assert relay_task(uploads, Relayed(upload.size, video_id="abc")).execute(context_of(upload)) == "abc"
+
+
 def test_a_relay_ends_with_its_upload_and_gives_its_reason(uploads: Uploads, upload: Upload) -> None:
     uploads.fail(upload.reference, Problem(code="TimeOut", message="Timed out waiting for part 1"))
     with pytest.raises(AirflowFailException):

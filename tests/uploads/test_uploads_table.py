@@ -119,6 +119,17 @@ def test_the_first_reason_of_a_failure_stays_and_a_new_start_forgets_it(uploads:
     assert uploads.abort(one.reference).state == "complete"
 
 
+def test_a_new_start_forgets_the_failures_of_destinations_alone(uploads: Uploads) -> None:
+    one = create(uploads)
+    uploads.set_destination(one.atom_id, one.id, "youtube", status="failed", error="No quota.")
+    uploads.set_destination(one.atom_id, one.id, "s3Bucket", status="complete", details="s3://media/x.m3u8")
+    before = uploads.read(one.atom_id, one.id).at
+    uploads.reopen(one.reference)
+    after = uploads.read(one.atom_id, one.id).at
+    assert (before["youtube"].status, after["youtube"].status, after["youtube"].error) == ("failed", "waiting", None)
+    assert after["s3Bucket"] == before["s3Bucket"]
+
+
 def test_what_was_aborted_stays_so(uploads: Uploads) -> None:
     one = create(uploads)
     uploads.abort(one.reference)

@@ -18,6 +18,6 @@ class BeginOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped h
     ui_color: ClassVar[str] = "#eeeeee"
 
     def execute(self, context: Context) -> str:
-        """Forget the failure of an earlier run of the tasks; return the state of the upload."""
+        """Forget the failures of an earlier run of the tasks; return the state of the upload."""
         task = TaskUpload(context)
         return task.uploads.reopen(task.reference).state

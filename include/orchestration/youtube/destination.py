@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.errors import StorageError
 from include.orchestration.upload.access import open_uploads
@@ -29,10 +29,15 @@ class YouTubeDestination:
         self._uploads = uploads or open_uploads()
 
     def upload(self) -> Upload:
-        """Return the upload as it is now; skips the task where it does not go to YouTube."""
+        """Return the upload as it is now; skips the task where it does not go to YouTube, and fails it where that has failed.
+
+        Airflow may try a task again that has said it has failed for good: one whose end its supervisor could not report.
+        """
         upload = self._uploads.read(self.reference.atom_id, self.reference.upload_id)
         if "youtube" not in upload.destinations:
             raise AirflowSkipException("This upload does not go to YouTube.")
+        if upload.at["youtube"].status == "failed":
+            raise AirflowFailException(upload.at["youtube"].error or "The way to YouTube has failed before.")
         return upload
 
     def complete(self, details: str) -> None:
