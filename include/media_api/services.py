@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
-from cachetools import TTLCache
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from include.media_api.errors import parameter_error
 from include.media_api.gateway import AirflowGateway
+from include.media_api.remembered import Remembered
 from include.media_store.objects import ObjectStore
 from include.settings import Settings
+from include.worker.task_request import TaskRequest
 
 __all__ = ["Services", "ServicesDependency", "body_documentation", "json_body"]
 
 MAX_BODY_BYTES = 2**20
 PUBLISHED_SECONDS = 15
+TASK_SECONDS = 600
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -31,8 +35,14 @@ class Services:
     settings: Settings
     store: ObjectStore
     gateway: AirflowGateway
-    published: TTLCache[tuple[str, str], bool] = field(default_factory=lambda: TTLCache(100_000, ttl=PUBLISHED_SECONDS))
+    published: Remembered[tuple[str, str], bool] = field(default_factory=partial(Remembered, 100_000, PUBLISHED_SECONDS))
     """Outputs, by bucket and key, that were there when last looked for."""
+    tasks: Remembered[str, TaskRequest] = field(default_factory=partial(Remembered, 5_000, TASK_SECONDS))
+    """Tasks of contract 3 by run id: an id stands for what is asked for, so only the time of another one could differ."""
+    weights: Remembered[tuple[str, datetime | None], tuple[float, ...]] = field(
+        default_factory=partial(Remembered, 5_000, TASK_SECONDS)
+    )
+    """Weights of the units of a run since it was started (again)."""
 
 
 def _services(request: Request) -> Services:

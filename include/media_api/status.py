@@ -91,9 +91,10 @@ def _state(run: Run | None) -> str | None:
 
 def _published(services: Services, bucket: str, keys: list[str]) -> set[str]:
     """Return those of ``keys`` that exist; what was there a moment ago is believed, since a folder's list is asked for often."""
-    seen = {key for key in keys if (bucket, key) in services.published}
+    seen = {key for _, key in services.published.of([(bucket, key) for key in keys])}
     found = existing_keys(services.store, bucket, [key for key in keys if key not in seen])
-    services.published.update({(bucket, key): True for key in found})
+    for key in found:
+        services.published.keep((bucket, key), True)
     return seen | found
 
 

@@ -180,6 +180,7 @@ def _keep(services: Services, request: TaskRequest) -> None:
     for key in gone:
         services.store.delete(job.bucket, key)
     job.write_task(request)
+    services.tasks.forget(request.reference.run_id)
     _keep_callback(services, request)
 
 

@@ -60,6 +60,11 @@ class KnownTask:
     run: Run | None
 
     @property
+    def run_id(self) -> str:
+        """Id of its run."""
+        return self.request.reference.run_id
+
+    @property
     def is_live(self) -> bool:
         """Whether it is done by the DAG of live streams."""
         return dag_of(self.request) == LIVE_DAG
@@ -72,6 +77,7 @@ class _Facts:
     outcome: Outcome | None = None
     is_cancelled: bool = False
     live: Mapping[str, Any] = field(default_factory=dict)  # what its unit has told last: seconds, targets
+    weights: tuple[float, ...] = ()  # of its units
 
 
 def dag_of(request: TaskRequest) -> str:
@@ -108,23 +114,15 @@ async def load_all(services: Services, client: str, runs: Sequence[Run]) -> list
 
 async def statuses(services: Services, tasks: Sequence[KnownTask]) -> list[TaskStatus]:
     """Return the tasks as they are now, in the same order."""
-    facts = await run_sync(partial(in_parallel, partial(_facts, services), tasks, at_once=_READS_AT_ONCE))
-    # Airflow is asked only of tasks that are at work, and of those that ended without a word.
-    asked = [known for known, fact in zip(tasks, facts, strict=True) if fact.outcome is None and _has_begun(known.run)]
-    states: dict[str, tuple[TaskState, ...]] = {}
-    for dag_id in sorted({dag_of(known.request) for known in asked}):
-        states |= await services.gateway.tasks(
-            dag_id, [known.request.reference.run_id for known in asked if dag_of(known.request) == dag_id]
-        )
+    states = await _task_states(services, [known for known in tasks if known.run and known.run.state == "running"])
     # After the tasks: where units are at work, their plan is there. The other way round progress might fall.
-    weights = await run_sync(partial(in_parallel, partial(_weights, services), asked, at_once=_READS_AT_ONCE))
-    weighed = {known.request.reference.run_id: weight for known, weight in zip(asked, weights, strict=True)}
-    return [
-        _status(known, fact, states.get(run_id, ()), weighed.get(run_id, ()))
-        for known, fact, run_id in (
-            (known, fact, known.request.reference.run_id) for known, fact in zip(tasks, facts, strict=True)
-        )
-    ]
+    look = partial(_look, services, states)
+    facts = await run_sync(partial(in_parallel, look, tasks, at_once=_READS_AT_ONCE))
+    # Of runs that are over Airflow is asked only where they ended without a word.
+    wordless = [known for known, fact in zip(tasks, facts, strict=True) if fact.outcome is None and _has_failed(known.run)]
+    if wordless:
+        states |= await _task_states(services, wordless)
+    return [_status(known, fact, states.get(known.run_id, ())) for known, fact in zip(tasks, facts, strict=True)]
 
 
 def settled(job: Job, run: Run) -> Outcome | None:
@@ -151,7 +149,7 @@ def _read(services: Services, client: str, task_id: str) -> TaskRequest | None:
     except ValidationError:
         return None
     try:
-        return Job.of(services.store, services.settings, reference).read_task()
+        return services.tasks.get(reference.run_id, Job.of(services.store, services.settings, reference).read_task)
     except NotFound:
         return None
 
@@ -167,20 +165,42 @@ def _read_if_readable(services: Services, client: str, task_id: str) -> TaskRequ
         return None
 
 
-def _facts(services: Services, known: KnownTask) -> _Facts:
-    job, run = job_of(services, known.request), known.run
-    outcome = settled(job, run) if run else job.read_outcome()
-    facts = _Facts(outcome=outcome, is_cancelled=is_cancelled(job, run))
+async def _task_states(services: Services, tasks: Sequence[KnownTask]) -> dict[str, tuple[TaskState, ...]]:
+    """Return the task instances of the tasks' runs, by run id."""
+    states: dict[str, tuple[TaskState, ...]] = {}
+    for dag_id in sorted({dag_of(known.request) for known in tasks}):
+        run_ids = [known.run_id for known in tasks if dag_of(known.request) == dag_id]
+        states |= await services.gateway.tasks(dag_id, run_ids)
+    return states
+
+
+def _look(services: Services, states: Mapping[str, Sequence[TaskState]], known: KnownTask) -> _Facts:
+    """Read what the documents of a task tell, and of those only what can be there: clients look each second."""
+    job, run, states_of_run = job_of(services, known.request), known.run, states.get(known.run_id, ())
+    facts = _Facts()
+    # A run of files is failed with the note that it was stopped; before that, and before its report, nothing is settled.
+    if run is None or run.is_finished or known.is_live or _has_reported(states_of_run):
+        outcome = settled(job, run) if run else job.read_outcome()
+        facts = _Facts(outcome=outcome, is_cancelled=is_cancelled(job, run))
     if known.is_live:
-        is_over = outcome is not None or run is None or run.is_finished
+        is_over = facts.outcome is not None or run is None or run.is_finished
         result = job.read_result(LIVE_UNIT) if is_over else None
         return replace(facts, live=result.metrics) if result else facts
+    if facts.outcome is None and run is not None and run.state in {"running", "failed"}:
+        return replace(facts, weights=_weights(services, run, job))
     return facts
 
 
-def _weights(services: Services, known: KnownTask) -> tuple[float, ...]:
-    plan = None if known.is_live else job_of(services, known.request).read_result("plan")
-    return tuple(sum(unit.weight for unit in group) for group in grouped(plan.units, services.settings)) if plan else ()
+def _has_reported(states: Sequence[TaskState]) -> bool:
+    return any(state.task_id == REPORT and state.start_date is not None for state in states)
+
+
+def _weights(services: Services, run: Run, job: Job) -> tuple[float, ...]:
+    def read() -> tuple[float, ...] | None:
+        plan = job.read_result("plan")
+        return tuple(sum(unit.weight for unit in group) for group in grouped(plan.units, services.settings)) if plan else None
+
+    return services.weights.get((run.run_id, run.start_date), read) or ()
 
 
 def is_cancelled(job: Job, run: Run | None) -> bool:
@@ -194,14 +214,14 @@ def is_cancelled(job: Job, run: Run | None) -> bool:
         return False
 
 
-def _status(known: KnownTask, facts: _Facts, tasks: Sequence[TaskState], weights: Sequence[float]) -> TaskStatus:
+def _status(known: KnownTask, facts: _Facts, tasks: Sequence[TaskState]) -> TaskStatus:
     request, run = known.request, known.run
     state, error = _state(run, facts, tasks)
     told = facts.live or next((task.event for task in tasks if task.task_id == LIVE_UNIT), {})
     if known.is_live:
         progress = _whole(told.get("seconds", told.get("done"))) or 0
     else:
-        progress = 100 if state is TaskStatusName.SUCCESS else percent(tasks, weights)
+        progress = 100 if state is TaskStatusName.SUCCESS else percent(tasks, facts.weights)
     targets = told.get("targets") if known.is_live else None
     ended = facts.outcome.finished_at if facts.outcome else run.end_date if run else None
     return TaskStatus(
@@ -242,8 +262,8 @@ def was_stopped(tasks: Sequence[TaskState]) -> bool:
     return any(task.task_id == REPORT and str(task.state) in _NEVER_BEGUN for task in tasks)
 
 
-def _has_begun(run: Run | None) -> bool:
-    return run is not None and run.state in {"running", "failed"}
+def _has_failed(run: Run | None) -> bool:
+    return run is not None and run.state == "failed"
 
 
 def _targets(urls: Sequence[str], told: Sequence[Any]) -> tuple[TargetStatus, ...]:

@@ -42,6 +42,7 @@ class Watched:
 
     def end(self, state: Any, error: dict[str, Any] | None = None, *, after: float = 60) -> None:
         finished = (BEGUN + timedelta(seconds=after)).replace(microsecond=0)
+        self.airflow.task_states[self.run_id] = (TaskState("report", -1, "running", start_date=finished),)
         self.job.write_outcome(Outcome(state=state, error=error, run_id=self.run_id, finished_at=finished))
 
     def result(self, unit_id: str, **fields: Any) -> None:
@@ -257,6 +258,16 @@ def test_a_look_lists_no_objects(files: Watched, store: MemoryStore) -> None:
     store.calls.clear()
     files.show()
     assert (store.calls["list"], store.calls["head"]) == (0, 0)
+
+
+def test_the_looks_after_the_first_at_a_task_at_work_read_nothing(files: Watched, store: MemoryStore) -> None:
+    files.begin()
+    files.result("plan", units=(UnitSummary(id="video-00000", key="k", label="", weight=1.0),))
+    files.tell(TaskState("plan", -1, "success"), TaskState("encode", 0, "running", 0.5))
+    first = files.show()
+    store.calls.clear()
+    assert files.show() == first
+    assert not store.calls
 
 
 def test_a_page_of_tasks_asks_airflow_once(demo: Caller, airflow: FakeAirflow, store: MemoryStore) -> None:
