@@ -49,8 +49,9 @@ def environment(stack: Stack, settings: Settings) -> dict[str, str]:
         "AWS_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
         "MOTO_PORT": str(stack.moto_port),
-        # Wherever it was said to be, the stack's own moto has it: a name is enough.
-        **({"MEDIA_INGEST_QUEUE_URL": _queue_url(stack, settings)} if settings.ingest_queue_url else {}),
+        # Wherever they were said to be, the stack's own moto has them: a name is enough.
+        **({"MEDIA_INGEST_QUEUE_URL": _queue_url(stack, settings.ingest_queue_url)} if settings.ingest_queue_url else {}),
+        **({"MEDIA_UPLOAD_QUEUE_URL": _queue_url(stack, settings.upload_queue_url)} if settings.upload_queue_url else {}),
         # Jobs of Batch are containers that reach the loopback servers of this machine.
         **({"MOTO_DOCKER_NETWORK_MODE": "host"} if settings.batch_units else {}),
         "MEDIA_API_KEYS": stack.api_keys,
@@ -61,8 +62,8 @@ def environment(stack: Stack, settings: Settings) -> dict[str, str]:
     }
 
 
-def _queue_url(stack: Stack, settings: Settings) -> str:
-    return f"{stack.aws_url}/{ACCOUNT}/{queue_name(settings.ingest_queue_url)}"
+def _queue_url(stack: Stack, url: str) -> str:
+    return f"{stack.aws_url}/{ACCOUNT}/{queue_name(url)}"
 
 
 def _airflow(stack: Stack, settings: Settings) -> dict[str, str]:

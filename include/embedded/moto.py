@@ -101,15 +101,13 @@ def lock_tables() -> None:
 def _make(url: str, buckets: list[str], batch: bool) -> None:
     _make_buckets(url, buckets)
     # These take a while to import, and nobody needs them before the buckets.
+    from include.embedded.queues import make_told_queues  # noqa: PLC0415
     from include.media_store.tables import make_tables, sweep_nonces  # noqa: PLC0415
     from include.media_store.uploads_table import make_uploads_table  # noqa: PLC0415
 
     make_tables(get_settings())
     make_uploads_table(get_settings())
-    if get_settings().ingest_queue_url:
-        from include.embedded.queues import make_ingest_queue  # noqa: PLC0415
-
-        make_ingest_queue(get_settings())
+    make_told_queues(get_settings())
     if batch:
         from include.embedded.batch import image_name, job_environment, make_resources  # noqa: PLC0415
 

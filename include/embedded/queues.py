@@ -1,4 +1,4 @@
-"""The queue that the stack's S3 tells of dropped objects, and its dead letters', as ``infra/storage.yaml`` makes them on AWS."""
+"""The queues that the stack's S3 tells of new objects, and their dead letters', as ``infra/storage.yaml`` makes them on AWS."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
-from include.settings import Settings
+from include.settings import UPLOADS_PREFIX, Settings
 
-__all__ = ["ACCOUNT", "make_ingest_queue", "make_queues", "queue_name"]
+__all__ = ["ACCOUNT", "make_queues", "make_told_queues", "queue_name"]
 
 ACCOUNT = "123456789012"  # moto's
 MOST_RECEIVES = 5
@@ -21,24 +21,36 @@ def queue_name(url: str) -> str:
     return urlsplit(url).path.rpartition("/")[2]
 
 
-def make_ingest_queue(settings: Settings) -> None:
-    """Make the queue that ``MEDIA_INGEST_QUEUE_URL`` names, and have the bucket tell it of objects below ingest's prefixes."""
+def make_told_queues(settings: Settings) -> None:
+    """Make the queues that ``MEDIA_INGEST_QUEUE_URL`` and ``MEDIA_UPLOAD_QUEUE_URL`` name; the bucket tells them of new objects.
+
+    One is told of what is dropped below ingest's prefixes, the other one of what clients upload. Without names nothing happens.
+    """
     from include.media_store.client import s3_client, sqs_client  # noqa: PLC0415  these bring boto3, which a name does not want
 
-    arn = make_queues(sqs_client(), queue_name(settings.ingest_queue_url), delay=int(settings.ingest_settle_seconds))
-    told = [
-        {
-            "Id": f"ingest-{number}",
-            "QueueArn": arn,
-            "Events": ["s3:ObjectCreated:*"],
-            "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": prefix}]}},
-        }
-        for number, prefix in enumerate(settings.ingest_prefixes)
-    ]
-    s3_client().put_bucket_notification_configuration(
-        Bucket=settings.bucket,
-        NotificationConfiguration={"QueueConfigurations": told},  # type: ignore[typeddict-item]
+    # A sidecar may come a moment after its video.
+    wanted = (
+        (settings.ingest_queue_url, settings.ingest_prefixes, int(settings.ingest_settle_seconds)),
+        (settings.upload_queue_url, (UPLOADS_PREFIX,), 0),
     )
+    told = []
+    for url, prefixes, delay in wanted:
+        arn = make_queues(sqs_client(), queue_name(url), delay=delay) if url else ""
+        told += [(arn, prefix) for prefix in prefixes if arn]
+    if told:
+        configuration = [
+            {
+                "Id": f"told-{number}",
+                "QueueArn": arn,
+                "Events": ["s3:ObjectCreated:*"],
+                "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": prefix}]}},
+            }
+            for number, (arn, prefix) in enumerate(told)
+        ]
+        s3_client().put_bucket_notification_configuration(
+            Bucket=settings.bucket,
+            NotificationConfiguration={"QueueConfigurations": configuration},  # type: ignore[typeddict-item]
+        )
 
 
 def make_queues(client: Any, name: str, *, delay: int = 0) -> str:
@@ -50,7 +62,6 @@ def make_queues(client: Any, name: str, *, delay: int = 0) -> str:
     attributes = {
         "VisibilityTimeout": str(VISIBILITY_SECONDS),
         "RedrivePolicy": json.dumps(policy),
-        # A sidecar may come a moment after its video.
         "DelaySeconds": str(min(delay, 900)),
     }
     return _arn(client, client.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])

@@ -77,6 +77,7 @@ async def delete_profile(
     profile = await run_sync(find_profile, tables, client, profile_name)
     if named_profile(profile_name) is not None:
         raise ParameterError(f"profile_name: {profile_name} is everybody's; only profiles of your own can be deleted.")
+    await services.starts.settle(task_run_prefix(client))
     if await _is_in_use(services.gateway, client, profile_name):
         raise Refusal(
             400, "ProfileNotEmpty", f"Tasks that wait or run use the profile {profile_name}; delete it when they are over."

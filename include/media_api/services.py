@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from include.media_api.errors import parameter_error
 from include.media_api.gateway import AirflowGateway
 from include.media_api.remembered import Remembered
+from include.media_api.starts import Starts
 from include.media_store.objects import ObjectStore
 from include.settings import Settings
 from include.worker.task_request import TaskRequest
@@ -43,6 +44,11 @@ class Services:
         default_factory=partial(Remembered, 5_000, TASK_SECONDS)
     )
     """Weights of the units of a run since it was started (again)."""
+
+    @cached_property
+    def starts(self) -> Starts:
+        """Runs of tasks that are about to be started."""
+        return Starts(self.store, self.settings, self.gateway)
 
 
 def _services(request: Request) -> Services:

@@ -17,6 +17,7 @@ from include.ffmpeg_ops.live.check import check_live
 from include.media_api import callbacks, profiles
 from include.media_api.gateway import Run
 from include.media_api.services import Services
+from include.media_api.starts import Start
 from include.media_api.task_errors import Refusal
 from include.media_api.task_models import NewTask
 from include.media_api.task_status import LIVE_DAG, LIVE_UNIT, dag_of, is_cancelled, job_of, settled
@@ -125,8 +126,10 @@ async def start(services: Services, wanted: WantedTask) -> str:
         await run_sync(_keep, services, chosen)
         note = f"{wanted.client}: {source.redacted} to {', '.join(chosen.reference.targets)} ({wanted.profile.profile_name})"
         conf = chosen.reference.model_dump(mode="json")
-        # Another API server may have been as fast: then there is a run of this id already, which does the same.
-        exists = not await services.gateway.trigger(dag_of(chosen), chosen.reference.run_id, conf, note)
+        has_callback = wanted.callback_url is not None
+        await services.starts.begin(
+            Start(dag_id=dag_of(chosen), run_id=chosen.reference.run_id, conf=conf, note=note, has_callback=has_callback)
+        )
     if exists and wanted.callback_url is not None:
         await callbacks.heed(services.gateway, dag_of(chosen), [chosen.reference.run_id])
     return chosen.reference.task_id
@@ -135,12 +138,12 @@ async def start(services: Services, wanted: WantedTask) -> str:
 async def _first_usable(
     services: Services, wanted: WantedTask, requests: Sequence[TaskRequest]
 ) -> tuple[TaskRequest | None, bool]:
-    """Return the first of the attempts that has no run yet, or one worth joining, and whether it has one."""
+    """Return the first of the attempts that has no run yet, or one worth joining, and whether it has one, or is about to."""
     runs = await services.gateway.runs(dag_of(requests[0]), [request.reference.run_id for request in requests])
     for request in requests:
         run = runs.get(request.reference.run_id)
         if run is None:
-            return request, False
+            return request, services.starts.is_at_work(request.reference.run_id)
         if await run_sync(_is_worth_joining, services, wanted, request, run):
             return request, True
     return None, False

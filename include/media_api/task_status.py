@@ -58,6 +58,8 @@ class KnownTask:
 
     request: TaskRequest
     run: Run | None
+    is_starting: bool = False
+    """Whether there is none yet."""
 
     @property
     def run_id(self) -> str:
@@ -96,9 +98,15 @@ async def load(services: Services, client: str, task_id: str) -> KnownTask:
     request = await run_sync(_read, services, client, task_id)
     if request is None:
         raise Refusal(404, "NoSuchTask", "You have no task of this id.")
-    dag_id = dag_of(request)
-    runs = await services.gateway.runs(dag_id, [request.reference.run_id])
-    return KnownTask(request, runs.get(request.reference.run_id))
+    dag_id, run_id = dag_of(request), request.reference.run_id
+    # Asked before Airflow is: what is no start any more by then is a run.
+    is_starting = services.starts.is_at_work(run_id)
+    run = (await services.gateway.runs(dag_id, [run_id])).get(run_id)
+    if run is None and not is_starting:
+        # It was deleted, unless another server is at it.
+        is_starting = await services.starts.is_kept(run_id)
+        run = (await services.gateway.runs(dag_id, [run_id])).get(run_id)
+    return KnownTask(request, run, is_starting and run is None)
 
 
 async def load_all(services: Services, client: str, runs: Sequence[Run]) -> list[KnownTask]:
@@ -178,6 +186,8 @@ def _look(services: Services, states: Mapping[str, Sequence[TaskState]], known: 
     """Read what the documents of a task tell, and of those only what can be there: clients look each second."""
     job, run, states_of_run = job_of(services, known.request), known.run, states.get(known.run_id, ())
     facts = _Facts()
+    if known.is_starting:
+        return facts
     # A run of files is failed with the note that it was stopped; before that, and before its report, nothing is settled.
     if run is None or run.is_finished or known.is_live or _has_reported(states_of_run):
         outcome = settled(job, run) if run else job.read_outcome()
@@ -216,7 +226,7 @@ def is_cancelled(job: Job, run: Run | None) -> bool:
 
 def _status(known: KnownTask, facts: _Facts, tasks: Sequence[TaskState]) -> TaskStatus:
     request, run = known.request, known.run
-    state, error = _state(run, facts, tasks)
+    state, error = (TaskStatusName.PENDING, None) if known.is_starting else _state(run, facts, tasks)
     told = facts.live or next((task.event for task in tasks if task.task_id == LIVE_UNIT), {})
     if known.is_live:
         progress = _whole(told.get("seconds", told.get("done"))) or 0

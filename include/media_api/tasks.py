@@ -51,6 +51,7 @@ async def list_tasks(
 ) -> TaskList:
     """List the client's tasks, newest first; there are more while the answer has a `cursor`."""
     states = _RUN_STATES[status] if status else ()
+    await services.starts.settle(task_run_prefix(client))
     page = await services.gateway.page(task_run_prefix(client), states=states, limit=limit, cursor=cursor)
     tasks = await task_status.statuses(services, await task_status.load_all(services, client, page.runs))
     return TaskList(tasks=tuple(task for task in tasks if status in (None, task.task_status)), cursor=page.cursor)
@@ -67,6 +68,9 @@ async def show(client: SignedClient, services: ServicesDependency, task_id: str)
 async def stop(client: SignedClient, services: ServicesDependency, task_id: str) -> TaskStatus:
     """Stop a task that waits or runs; one that is over stays as it is."""
     known = await task_status.load(services, client, task_id)
+    if known.is_starting:
+        await services.starts.finish(known.run_id)
+        known = await task_status.load(services, client, task_id)
     (task,) = await task_status.statuses(services, [known])
     run, job = known.run, task_status.job_of(services, known.request)
     if run is None or run.is_finished or await run_sync(task_status.settled, job, run) is not None:
@@ -76,5 +80,5 @@ async def stop(client: SignedClient, services: ServicesDependency, task_id: str)
         await run_sync(task_status.note_cancelled, job)
     # A live unit looks for the note, closes its recordings and ends; Airflow would give it seconds.
     if not known.is_live or run.state == "queued":
-        await services.gateway.stop(task_status.dag_of(known.request), known.request.reference.run_id)
+        await services.gateway.stop(task_status.dag_of(known.request), known.run_id)
     return await show(client, services, task_id)

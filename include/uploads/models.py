@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
+from include.settings import UPLOADS_PREFIX
+
 __all__ = [
     "Destination",
     "DestinationType",
@@ -67,7 +69,7 @@ class UploadReference(Document):
     @property
     def prefix(self) -> str:
         """Prefix of everything that the upload keeps in S3."""
-        return f"uploads/{self.atom_id}/{self.upload_id}/"
+        return f"{UPLOADS_PREFIX}{self.atom_id}/{self.upload_id}/"
 
     @property
     def parts_prefix(self) -> str:

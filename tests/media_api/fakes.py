@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import threading
 from collections import Counter
@@ -38,6 +39,8 @@ class MemoryStore:
         return self._ref(bucket, key) if key in self.objects[bucket] else None
 
     def get_bytes(self, bucket: str, key: str) -> bytes:
+        with self._lock:
+            self.calls["get"] += 1
         if key not in self.objects.get(bucket, {}):
             raise NotFound(f"There is no object {key}.")
         return self.objects[bucket][key]
@@ -121,11 +124,14 @@ class FakeAirflow:
         self.notes: dict[str, str | None] = {}
         self.calls: list[tuple[str, str]] = []
         self.error: Exception | None = None
+        self.is_busy = False  # and triggers nothing yet
         self.tokens: list[str | None] = []  # in whose names it was changed
         self.powerless: set[str] = set()  # tokens of those who may change nothing
 
     async def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any], note: str | None = None) -> bool:
         self.calls.append(("trigger", run_id))
+        while self.is_busy:  # noqa: ASYNC110  a test sets it from another thread
+            await asyncio.sleep(0.01)
         self.check_rights()
         if self.error:
             raise self.error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,17 +46,24 @@ def contracts(settings: Settings, store: MemoryStore, airflow: FakeAirflow) -> I
 def new(page: Page, site: Site, settings: Settings, contracts: TestClient) -> Iterator[Page]:
     site.forms = forms(settings)
 
+    asking, is_over = threading.Lock(), threading.Event()
+
     def relay(request: Request) -> JSONResponse:
         path = request.scope["path"].removeprefix(request.scope["root_path"]).removeprefix("/prod")
         body = {"json": site.bodies[-1]} if request.method == "POST" else {}
-        answer: httpx.Response = contracts.request(request.method, path, **body)
+        with asking:
+            if is_over.is_set():
+                return JSONResponse({}, 503)
+            answer: httpx.Response = contracts.request(request.method, path, **body)
         return JSONResponse(answer.json(), answer.status_code)
 
     for method in ("GET", "POST"):
         site.answer(method, "/prod/*", relay)
     yield page
-    # It asks on how the job goes, which nobody can tell any more.
+    # It asks on how the job goes, which nobody can tell any more: a client that is closed while it asks never comes back.
     page.close()
+    with asking:
+        is_over.set()
 
 
 def fill(page: Page, **values: str) -> None:
