@@ -31,11 +31,6 @@ class Remembered(Generic[Key, Value]):
         with self._lock:
             self._values[key] = value
 
-    def forget(self, key: Key) -> None:
-        """Have it read again at the next look."""
-        with self._lock:
-            self._values.pop(key, None)
-
     def get(self, key: Key, read: Callable[[], Value | None]) -> Value | None:
         """Return what is known, or else what ``read`` returns; nothing is not remembered."""
         known = self.of([key])

@@ -22,7 +22,7 @@ __all__ = ["Start", "Starts", "StartsMiddleware"]
 log = logging.getLogger(__name__)
 
 # Airflow triggers a run within some ten milliseconds, but one by one, and with SQLite only while the scheduler does not write.
-PATIENCE_SECONDS = 0.2
+PATIENCE_SECONDS = 0.1
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
 LOOK_SECONDS = 60.0

@@ -175,15 +175,16 @@ def _are_delivered(services: Services, wanted: WantedTask, job: Job) -> bool:
 def _keep(services: Services, request: TaskRequest) -> None:
     """Write what the run reads, and what it tells, before there is a run."""
     job = job_of(services, request)
-    # Of a run of this id that was deleted since; a stream that was sent then is another one, with its own end and recordings.
-    gone = [job.cancelled_key]
-    if dag_of(request) == LIVE_DAG:
-        gone += [job.result_key(LIVE_UNIT), job.outcome_key, job.live_key]
-        services.store.delete_prefix(job.bucket, job.live_prefix)
-    for key in gone:
-        services.store.delete(job.bucket, key)
-    job.write_task(request)
-    services.tasks.forget(request.reference.run_id)
+    if not job.create_task(request):
+        # Of a run of this id that was deleted since; a stream that was sent then is another one, with its own end and recordings.
+        gone = [job.cancelled_key]
+        if dag_of(request) == LIVE_DAG:
+            gone += [job.result_key(LIVE_UNIT), job.outcome_key, job.live_key]
+            services.store.delete_prefix(job.bucket, job.live_prefix)
+        for key in gone:
+            services.store.delete(job.bucket, key)
+        job.write_task(request)
+    services.tasks.keep(request.reference.run_id, request)
     _keep_callback(services, request)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from include.errors import InternalError, NotFound
+from include.errors import InternalError, NotFound, ObjectExists
 from include.ffmpeg_ops.models import Plan
 from include.media_store.lookup import current
 from include.media_store.models import ObjectRef, object_uri
@@ -190,6 +190,14 @@ class Job:
         """Return a task of contract 3 in full."""
         return self._read(self.request_key, TaskRequest)
 
+    def create_task(self, task: TaskRequest) -> bool:
+        """Write a task in full, as :meth:`write_task` does, unless there is one; tell whether there was none."""
+        try:
+            self._write(self.request_key, task, if_none_match=True)
+        except ObjectExists:
+            return False
+        return True
+
     def write_task(self, task: TaskRequest) -> ObjectRef:
         """Write a task in full, before its run is triggered."""
         return self._write(self.request_key, task)
@@ -312,5 +320,6 @@ class Job:
                 raise
             return None
 
-    def _write(self, key: str, document: BaseModel) -> ObjectRef:
-        return self.store.put_bytes(self.bucket, key, document.model_dump_json(indent=1).encode())
+    def _write(self, key: str, document: BaseModel, *, if_none_match: bool = False) -> ObjectRef:
+        content = document.model_dump_json(indent=1).encode()
+        return self.store.put_bytes(self.bucket, key, content, if_none_match=if_none_match)
