@@ -131,7 +131,7 @@ def test_one_file_to_hls_is_one_run_with_progress(stack: RunningStack, clip: Cli
     assert post(stack, key, type="m3u8")["videos"][0]["status"] == "exist"
 
 
-@pytest.mark.parametrize("of", ["file", "folder"])
+@pytest.mark.parametrize("of", ["file", pytest.param("folder", marks=pytest.mark.long)])
 def test_a_failure_is_told_and_posting_again_mends_it(stack: RunningStack, clip: Clips, src: str, of: str) -> None:
     stack.s3.put_object(Bucket=stack.bucket, Key=f"{src}bad.mp4", Body=b"this is no video" * 100)
     asked = src if of == "folder" else f"{src}bad.mp4"

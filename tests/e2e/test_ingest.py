@@ -106,6 +106,7 @@ def test_a_dropped_film_is_published_and_put_away(stack: RunningStack, clip: Cli
     assert all(source.startswith(("incoming/transcode/good/", "incoming/super_resolution/good/")) for source in sources)
 
 
+@pytest.mark.long
 def test_what_cannot_be_taken_is_shown_and_can_be_put_right(stack: RunningStack, clip: Clips, tiny: bytes) -> None:
     at = Folders(stack, "bad")
     empty = at.put(at.transcode("empty.mp4"), b"")

@@ -274,6 +274,7 @@ def test_a_super_resolution_is_started_and_compared(page: Page, stack: RunningSt
     picture(page, "super-resolution", frame)
 
 
+@pytest.mark.long
 def test_a_dropped_file_arrives_byte_for_byte_and_is_transcoded_and_on_youtube(
     page: Page, stack: RunningStack, youtube: YouTube, clip: Clips, tmp_path: Path
 ) -> None:

@@ -97,7 +97,14 @@ def test_a_video_comes_out_twice_as_large_with_every_frame_at_its_time_and_its_o
     assert client.post("/prod", json={"key": key, "segment_time": 1}).json()["run_id"] == started["run_id"]
     assert stack.run(DAG, started["run_id"])["end_date"] == ended
 
-    # Another video under the same key is another work, although there is an output.
+
+@pytest.mark.long
+def test_another_video_under_the_same_key_is_another_work(
+    stack: RunningStack, client: httpx.Client, clip: Clips, tmp_path: Path
+) -> None:
+    key = stack.upload(clip("one_frame"), "sr/replaced.mp4")
+    started = client.post("/prod", json={"key": key, "segment_time": 1}).raise_for_status().json()
+    assert finished(client, started["status_url"])["frames"] == 1
     stack.upload(clip("short"), key)
     client.post("/prod", json={"key": key, "segment_time": 1}).raise_for_status()
     assert finished(client, started["status_url"])["frames"] == 50
@@ -134,6 +141,7 @@ def test_a_ladder_of_the_result_follows_in_one_go(stack: RunningStack, client: h
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.long
 def test_a_worker_that_is_killed_in_the_middle_of_a_segment_costs_that_segment_alone(
     stack: RunningStack, client: httpx.Client, clip: Clips, tmp_path: Path
 ) -> None:
