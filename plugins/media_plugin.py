@@ -16,19 +16,30 @@ from include.orchestration.deadlines import RunCreated
 
 
 class _LazyApps:
-    """ASGI apps that are made when one is first called: every Airflow process imports plugins, only one serves them."""
+    """ASGI apps that are made with the server's first request: every Airflow process imports plugins, only one serves them."""
 
     def __init__(self) -> None:
         self._apps: dict[str, Any] = {}
         self._making = asyncio.Lock()
+        self._begun: asyncio.Task[None] | None = None
 
     async def __call__(self, name: str, scope: Any, receive: Any, send: Any) -> None:
         if not self._apps:
-            async with self._making:
-                if not self._apps:
-                    # In a thread: its imports would hold up the server's other requests.
-                    self._apps = await asyncio.to_thread(_make_apps)
+            await self._make()
         await self._apps[name](scope, receive, send)
+
+    def begin(self) -> None:
+        """Make them in the background: tasks that an earlier server has promised wait for nobody to ask for anything."""
+        if not self._apps and (self._begun is None or self._begun.done()):
+            self._begun = asyncio.create_task(self._make())
+
+    async def _make(self) -> None:
+        async with self._making:
+            if not self._apps:
+                # In a thread: its imports would hold up the server's other requests.
+                apps = await asyncio.to_thread(_make_apps)
+                apps["tasks"].state.services.starts.look_after_others()
+                self._apps = apps
 
 
 _apps = _LazyApps()
@@ -63,6 +74,7 @@ class _Paths:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        _apps.begin()
         # Airflow may be served below a path of its own ([api] base_url).
         root = scope.get("root_path", "")
         path = scope["path"].removeprefix(root)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import os
 import sys
 import threading
@@ -112,6 +113,9 @@ def _make(url: str, buckets: list[str], batch: bool) -> None:
         from include.embedded.batch import image_name, job_environment, make_resources  # noqa: PLC0415
 
         make_resources(image=image_name(), sr_image=image_name(), environment=job_environment(os.environ))
+    # What is imported stays. Looked through again at each full collection, it would make all who ask wait.
+    gc.collect()
+    gc.freeze()
     while True:
         # moto knows of no expiry, and every signed request leaves a nonce.
         time.sleep(SWEEP_SECONDS)

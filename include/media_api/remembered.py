@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from cachetools import TTLCache
@@ -23,8 +24,13 @@ class Remembered(Generic[Key, Value]):
 
     def of(self, keys: Collection[Key]) -> dict[Key, Value]:
         """Return what is known."""
+        found: dict[Key, Value] = {}
         with self._lock:
-            return {key: self._values[key] for key in keys if key in self._values}
+            for key in keys:
+                # One may come to its end between a question whether it is there and the look at it.
+                with suppress(KeyError):
+                    found[key] = self._values[key]
+        return found
 
     def keep(self, key: Key, value: Value) -> None:
         """Remember a value."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from anyio.to_thread import run_sync
 from pydantic import BaseModel, ConfigDict, ValidationError
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from include.errors import InternalError, MediaError, NotFound
 from include.media_api import callbacks
@@ -17,7 +16,7 @@ from include.media_api.gateway import AirflowGateway
 from include.media_store.objects import ObjectStore
 from include.settings import Settings
 
-__all__ = ["Start", "Starts", "StartsMiddleware"]
+__all__ = ["Start", "Starts"]
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +26,9 @@ FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
 LOOK_SECONDS = 60.0
 SETTLE_SECONDS = 20.0
+# With more of them at work clients wait for Airflow after all, and for so long: promises are no way to outrun it.
+MOST_AT_WORK = 100
+LONG_PATIENCE_SECONDS = 30.0
 
 
 class Start(BaseModel):
@@ -55,20 +57,23 @@ class Starts:
         self._prefix = f"{settings.work_prefix}starts/"
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._promised: set[str] = set()
+        self._failing: set[str] = set()
         self._looker: asyncio.Task[None] | None = None
 
     async def begin(self, start: Start) -> None:
         """Return once the run is there, or is sure to be; raises what Airflow says against it at once."""
-        task = self._tasks.get(start.run_id) or self._spawn(start)
-        done, _ = await asyncio.wait({task}, timeout=self._patience)
-        if done:
+        run_id = start.run_id
+        task = self._tasks.get(run_id) or self._spawn(start)
+        await asyncio.wait({task}, timeout=self._patience if len(self._tasks) < MOST_AT_WORK else LONG_PATIENCE_SECONDS)
+        if self._is_at_work(task, run_id):
+            await run_sync(self._store.put_bytes, self._bucket, self._key(run_id), start.model_dump_json().encode())
+            if self._is_at_work(task, run_id):
+                self._promised.add(run_id)
+                return
+            # It ended meanwhile, this way or that.
+            await run_sync(self._store.delete, self._bucket, self._key(run_id))
+        if task.done():
             task.result()
-            return
-        self._promised.add(start.run_id)
-        await run_sync(self._store.put_bytes, self._bucket, self._key(start.run_id), start.model_dump_json().encode())
-        if start.run_id not in self._promised:
-            # It was triggered meanwhile.
-            await run_sync(self._store.delete, self._bucket, self._key(start.run_id))
 
     def is_at_work(self, run_id: str) -> bool:
         """Tell whether this process is about to trigger the run."""
@@ -81,15 +86,16 @@ class Starts:
     async def finish(self, run_id: str) -> None:
         """Have a run that was begun triggered before something else is done to it; ``InternalError`` where that takes long."""
         if run_id not in self._tasks:
-            await self._take_over(self._key(run_id))
+            await self._take_over(run_id)
         if task := self._tasks.get(run_id):
-            done, _ = await asyncio.wait({task}, timeout=SETTLE_SECONDS)
-            if not done:
+            await asyncio.wait({task}, timeout=SETTLE_SECONDS)
+            if self._is_at_work(task, run_id):
                 raise InternalError("Airflow does not start the run; please try again.")
 
     async def settle(self, prefix: str) -> None:
         """Wait a while for those runs whose ids begin with ``prefix``: who has created a task finds it in a list."""
-        if waiting := [task for run_id, task in self._tasks.items() if run_id.startswith(prefix)]:
+        waiting = [task for run_id, task in self._tasks.items() if run_id.startswith(prefix) and run_id not in self._failing]
+        if waiting:
             await asyncio.wait(waiting, timeout=SETTLE_SECONDS)
 
     def look_after_others(self) -> None:
@@ -97,33 +103,46 @@ class Starts:
         if self._looker is None or self._looker.done():
             self._looker = asyncio.create_task(self._look())
 
+    def _is_at_work(self, task: asyncio.Task[None], run_id: str) -> bool:
+        # One that has its run and only clears up is not.
+        return self._tasks.get(run_id) is task
+
     def _spawn(self, start: Start) -> asyncio.Task[None]:
-        task = self._tasks[start.run_id] = asyncio.create_task(self._trigger(start))
+        task = self._tasks[start.run_id] = asyncio.create_task(self._start(start))
         # Of a client that has gone away nobody asks for the error.
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return task
 
-    async def _trigger(self, start: Start) -> None:
-        wait = FIRST_WAIT_SECONDS
+    async def _start(self, start: Start) -> None:
         try:
-            while True:
-                try:
-                    created = await self._gateway.trigger(start.dag_id, start.run_id, start.conf, start.note)
-                    # Another API server may have been as fast: then there is a run of this id already, which does the same.
-                    if not created and start.has_callback:
-                        await callbacks.heed(self._gateway, start.dag_id, [start.run_id])
-                    break
-                except MediaError as error:
-                    if start.run_id not in self._promised:
-                        raise
-                    log.warning("The run %s cannot be started: %s It is tried again in %g s.", start.run_id, error, wait)
-                    await asyncio.sleep(wait)
-                    wait = min(LONGEST_WAIT_SECONDS, 2 * wait)
+            await self._trigger(start)
         finally:
             del self._tasks[start.run_id]
+            self._failing.discard(start.run_id)
         if start.run_id in self._promised:
             self._promised.discard(start.run_id)
-            await run_sync(self._store.delete, self._bucket, self._key(start.run_id))
+            await self._forget(start.run_id)
+
+    async def _trigger(self, start: Start) -> None:
+        wait = FIRST_WAIT_SECONDS
+        while True:
+            try:
+                created = await self._gateway.trigger(start.dag_id, start.run_id, start.conf, start.note)
+                # Another API server may have been as fast: then there is a run of this id already, which does the same.
+                if not created and start.has_callback:
+                    await callbacks.heed(self._gateway, start.dag_id, [start.run_id])
+                return
+            except Exception as error:  # a promise holds whatever it is
+                if start.run_id not in self._promised:
+                    raise
+                log.warning("The run %s cannot be started: %r It is tried again in %g s.", start.run_id, error, wait)
+            self._failing.add(start.run_id)
+            await asyncio.sleep(wait)
+            wait = min(LONGEST_WAIT_SECONDS, 2 * wait)
+            with suppress(MediaError):
+                if not await self.is_kept(start.run_id):
+                    # Another server has started it, or somebody wants it no more.
+                    return
 
     async def _look(self) -> None:
         seen: set[str] = set()
@@ -132,39 +151,39 @@ class Starts:
             try:
                 kept = set(await run_sync(self._kept))
                 # What was there a minute ago, too, is no other server's that is at it just now.
-                for key in kept if first else kept & seen:
-                    await self._take_over(key)
+                for run_id in kept if first else kept & seen:
+                    await self._take_over(run_id)
                 seen, first = kept, False
             except MediaError as error:
                 log.warning("%s", error)
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _kept(self) -> Iterable[str]:
-        return [ref.key for ref in self._store.list(self._bucket, self._prefix)]
+    def _kept(self) -> list[str]:
+        refs = self._store.list(self._bucket, self._prefix)
+        return [ref.key.removeprefix(self._prefix).removesuffix(".json") for ref in refs]
 
-    async def _take_over(self, key: str) -> None:
+    async def _take_over(self, run_id: str) -> None:
+        if run_id in self._tasks:
+            return
         try:
-            start = Start.model_validate_json(await run_sync(self._store.get_bytes, self._bucket, key))
+            start = Start.model_validate_json(await run_sync(self._store.get_bytes, self._bucket, self._key(run_id)))
+            has_run = run_id in await self._gateway.runs(start.dag_id, [run_id])
         except NotFound:
             return
         except (MediaError, ValidationError) as error:
-            log.warning("The start kept at %s cannot be read: %s", key, error)
+            log.warning("The start that is kept of %s cannot be taken over: %s", run_id, error)
             return
-        if start.run_id not in self._tasks:
-            self._promised.add(start.run_id)
+        if has_run:
+            await self._forget(run_id)
+        elif run_id not in self._tasks:
+            self._promised.add(run_id)
             self._spawn(start)
+
+    async def _forget(self, run_id: str) -> None:
+        try:
+            await run_sync(self._store.delete, self._bucket, self._key(run_id))
+        except MediaError as error:  # whoever finds it finds its run, too
+            log.warning("%s", error)
 
     def _key(self, run_id: str) -> str:
         return f"{self._prefix}{run_id}.json"
-
-
-class StartsMiddleware:
-    """Looks after the starts of others from the first request on, whoever sends it: before, there is no event loop."""
-
-    def __init__(self, app: ASGIApp, starts: Starts) -> None:
-        self._app, self._starts = app, starts
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-        self._starts.look_after_others()
-        await self._app(scope, receive, send)

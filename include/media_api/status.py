@@ -14,7 +14,7 @@ from include.media_api.gateway import Run, TaskState
 from include.media_api.progress import percent
 from include.media_api.services import Services
 from include.media_api.submission import FOLDER_DAG, TRANSCODE_DAG, Submission, Video
-from include.worker.groups import grouped
+from include.worker.groups import weights_of
 from include.worker.job import Job
 from include.worker.models import Outcome, TranscodeRequest
 from include.worker.video_transcode import existing_keys
@@ -121,7 +121,7 @@ def _changed(video: Video, **changes: Any) -> Video:
 
 def _weights(services: Services, request: TranscodeRequest) -> tuple[float, ...]:
     plan = Job.of(services.store, services.settings, request).read_result("plan")
-    return tuple(sum(unit.weight for unit in group) for group in grouped(plan.units, services.settings)) if plan else ()
+    return weights_of(plan.units, services.settings) if plan else ()
 
 
 def _outcome(services: Services, request: TranscodeRequest) -> Outcome | None:

@@ -12,7 +12,6 @@ from include.media_api.errors import CatchAllMiddleware
 from include.media_api.gateway import AirflowGateway
 from include.media_api.services import Services
 from include.media_api.signing import CHECK_SUM, HEADERS, SIGNATURE, SigningMiddleware, signed_client
-from include.media_api.starts import StartsMiddleware
 from include.media_api.task_errors import add_error_handlers
 from include.media_api.task_paths import TASKS, Version
 from include.media_store.objects import ObjectStore
@@ -42,13 +41,12 @@ def create_task_app(settings: Settings, store: ObjectStore, gateway: AirflowGate
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.services = services = Services(settings, store, gateway)
+    app.state.services = Services(settings, store, gateway)
     app.state.tables = tables
     add_error_handlers(app)
     # The last one added is the outermost.
     app.add_middleware(SigningMiddleware, settings=settings, tables=tables)
     app.add_middleware(CatchAllMiddleware, code="InternalError")
-    app.add_middleware(StartsMiddleware, starts=services.starts)
 
     # Before the routes: a task's id has digits only.
     @app.get(TASKS + "/openapi.json", include_in_schema=False, dependencies=[Depends(Version)])

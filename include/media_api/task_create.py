@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from typing import Literal
 
 from anyio.to_thread import run_sync
 
@@ -32,6 +33,8 @@ from include.worker.watched_folders import check_not_watched
 __all__ = ["WantedTask", "check", "start"]
 
 GENERATIONS_AT_ONCE = 20
+
+_State = Literal["new", "starting", "started"]
 
 
 @dataclass(frozen=True)
@@ -114,39 +117,38 @@ async def start(services: Services, wanted: WantedTask) -> str:
         etag = found.etag if found else "absent"
     first = 0
     chosen: TaskRequest | None = None
-    exists = False
+    state: _State = "new"
     while chosen is None:
         ids = [wanted.task_id(etag, generation) for generation in range(first, first + GENERATIONS_AT_ONCE)]
         requests = [wanted.request(services.settings.bucket, task_id) for task_id in ids]
-        chosen, exists = await _first_usable(services, wanted, requests)
+        chosen, state = await _first_usable(services, wanted, requests)
         first += GENERATIONS_AT_ONCE
-    if exists:
-        await run_sync(_keep_callback, services, chosen)
-    else:
-        await run_sync(_keep, services, chosen)
+    await run_sync(_keep if state == "new" else _keep_callback, services, chosen)
+    has_callback, run_id = wanted.callback_url is not None, chosen.reference.run_id
+    if state != "started":
         note = f"{wanted.client}: {source.redacted} to {', '.join(chosen.reference.targets)} ({wanted.profile.profile_name})"
         conf = chosen.reference.model_dump(mode="json")
-        has_callback = wanted.callback_url is not None
-        await services.starts.begin(
-            Start(dag_id=dag_of(chosen), run_id=chosen.reference.run_id, conf=conf, note=note, has_callback=has_callback)
-        )
-    if exists and wanted.callback_url is not None:
-        await callbacks.heed(services.gateway, dag_of(chosen), [chosen.reference.run_id])
+        # Also where it is at work: who asks once more is promised as much.
+        await services.starts.begin(Start(dag_id=dag_of(chosen), run_id=run_id, conf=conf, note=note, has_callback=has_callback))
+    if state != "new" and has_callback:
+        await callbacks.heed(services.gateway, dag_of(chosen), [run_id])
     return chosen.reference.task_id
 
 
 async def _first_usable(
     services: Services, wanted: WantedTask, requests: Sequence[TaskRequest]
-) -> tuple[TaskRequest | None, bool]:
-    """Return the first of the attempts that has no run yet, or one worth joining, and whether it has one, or is about to."""
+) -> tuple[TaskRequest | None, _State]:
+    """Return the first of the attempts that has no run yet, or one worth joining, and which of them it is."""
+    # Asked before Airflow is: what is at work no more by then has a run.
+    starting = {request.reference.run_id for request in requests if services.starts.is_at_work(request.reference.run_id)}
     runs = await services.gateway.runs(dag_of(requests[0]), [request.reference.run_id for request in requests])
     for request in requests:
         run = runs.get(request.reference.run_id)
         if run is None:
-            return request, services.starts.is_at_work(request.reference.run_id)
+            return request, "starting" if request.reference.run_id in starting else "new"
         if await run_sync(_is_worth_joining, services, wanted, request, run):
-            return request, True
-    return None, False
+            return request, "started"
+    return None, "new"
 
 
 def _is_worth_joining(services: Services, wanted: WantedTask, request: TaskRequest, run: Run) -> bool:
@@ -175,7 +177,8 @@ def _are_delivered(services: Services, wanted: WantedTask, job: Job) -> bool:
 def _keep(services: Services, request: TaskRequest) -> None:
     """Write what the run reads, and what it tells, before there is a run."""
     job = job_of(services, request)
-    if not job.create_task(request):
+    # Of one that is written for the first time nothing is left over. A stream may have left more than the task itself.
+    if dag_of(request) == LIVE_DAG or not job.create_task(request):
         # Of a run of this id that was deleted since; a stream that was sent then is another one, with its own end and recordings.
         gone = [job.cancelled_key]
         if dag_of(request) == LIVE_DAG:

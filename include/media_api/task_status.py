@@ -22,7 +22,7 @@ from include.media_api.services import Services
 from include.media_api.task_errors import Refusal, TaskError, task_error
 from include.media_api.task_models import Source, TargetStatus, TaskStatus, TaskStatusName
 from include.net.urls import parse_source, parse_target
-from include.worker.groups import grouped
+from include.worker.groups import weights_of
 from include.worker.job import Job
 from include.worker.models import Outcome
 from include.worker.task_request import TaskReference, TaskRequest
@@ -208,7 +208,7 @@ def _has_reported(states: Sequence[TaskState]) -> bool:
 def _weights(services: Services, run: Run, job: Job) -> tuple[float, ...]:
     def read() -> tuple[float, ...] | None:
         plan = job.read_result("plan")
-        return tuple(sum(unit.weight for unit in group) for group in grouped(plan.units, services.settings)) if plan else None
+        return weights_of(plan.units, services.settings) if plan else None
 
     return services.weights.get((run.run_id, run.start_date), read) or ()
 

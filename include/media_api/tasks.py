@@ -7,6 +7,7 @@ from typing import Annotated
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Query
 
+from include.errors import InternalError, MediaError
 from include.media_api import task_create, task_status
 from include.media_api.profiles import TablesDependency
 from include.media_api.services import ServicesDependency, body_documentation, json_body
@@ -71,14 +72,20 @@ async def stop(client: SignedClient, services: ServicesDependency, task_id: str)
     if known.is_starting:
         await services.starts.finish(known.run_id)
         known = await task_status.load(services, client, task_id)
+        if known.is_starting:
+            raise InternalError("The task cannot be stopped while it is being started; please try again.")
     (task,) = await task_status.statuses(services, [known])
     run, job = known.run, task_status.job_of(services, known.request)
     if run is None or run.is_finished or await run_sync(task_status.settled, job, run) is not None:
         return task
-    # Where it is noted and goes on all the same, Airflow did not answer the last time.
     if task.task_status is not TaskStatusName.CANCELLED:
         await run_sync(task_status.note_cancelled, job)
     # A live unit looks for the note, closes its recordings and ends; Airflow would give it seconds.
     if not known.is_live or run.state == "queued":
-        await services.gateway.stop(task_status.dag_of(known.request), known.run_id)
+        try:
+            await services.gateway.stop(task_status.dag_of(known.request), known.run_id)
+        except MediaError:
+            # It goes on, and the client is told so: then it must not look stopped once it is done.
+            await run_sync(services.store.delete, job.bucket, job.cancelled_key)
+            raise
     return await show(client, services, task_id)

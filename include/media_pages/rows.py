@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any
 
 from anyio.to_thread import run_sync
-from cachetools import LRUCache, TTLCache
+from cachetools import LRUCache
 
 from include.errors import AccessDenied, Cancelled, NotFound, StorageError
 from include.ffmpeg_ops.parallel import in_parallel
@@ -20,6 +20,7 @@ from include.ffmpeg_ops.redaction import redacted
 from include.ingest.claims import Claims
 from include.media_api.gateway import Run, TaskState
 from include.media_api.progress import SUPER_RESOLUTION, TRANSCODE, percent
+from include.media_api.remembered import Remembered
 from include.media_api.services import Services
 from include.media_api.task_status import LIVE_DAG, LIVE_UNIT, is_cancelled, settled, was_stopped
 from include.media_api.upload_service import UploadService
@@ -27,7 +28,7 @@ from include.media_pages.documents import job_of
 from include.media_pages.models import JobState, Live
 from include.media_pages.steps import AT_WORK
 from include.uploads.models import Destination, Upload
-from include.worker.groups import grouped
+from include.worker.groups import weights_of
 from include.worker.subjects import Subject, kind_of, subject_of
 
 __all__ = ["Row", "Rows"]
@@ -72,7 +73,7 @@ class Rows:
         self._claims = Claims(services)
         # A run that is cleared and ends again has another end.
         self._ends: LRUCache[tuple[str, str, datetime | None], _End] = LRUCache(20_000)
-        self._weights: TTLCache[str, tuple[float, ...]] = TTLCache(1000, ttl=_WEIGHTS_SECONDS)
+        self._weights: Remembered[str, tuple[float, ...]] = Remembered(1000, _WEIGHTS_SECONDS)
         self._lock = threading.Lock()
 
     async def of(self, runs: Sequence[Run]) -> list[Row]:
@@ -168,19 +169,12 @@ class Rows:
         return replace(row, progress=percent(tasks, self._weights_of(run, steps.first), steps))
 
     def _weights_of(self, run: Run, unit_id: str) -> tuple[float, ...]:
-        with self._lock:
-            known = self._weights.get(f"{run.dag_id} {run.run_id}")
-        if known is not None:
-            return known
-        job = job_of(self._services.store, self._services.settings, run.dag_id, run.conf)
-        plan = job.read_result(unit_id) if job else None
-        weights = (
-            tuple(sum(unit.weight for unit in group) for group in grouped(plan.units, self._services.settings)) if plan else ()
-        )
-        if weights:
-            with self._lock:
-                self._weights[f"{run.dag_id} {run.run_id}"] = weights
-        return weights
+        def read() -> tuple[float, ...] | None:
+            job = job_of(self._services.store, self._services.settings, run.dag_id, run.conf)
+            plan = job.read_result(unit_id) if job else None
+            return (plan and weights_of(plan.units, self._services.settings)) or None
+
+        return self._weights.get(f"{run.dag_id} {run.run_id}", read) or ()
 
     def _upload(self, run: Run) -> Upload | None:
         try:

@@ -8,7 +8,7 @@ from itertools import groupby
 from include.settings import Settings
 from include.worker.models import UnitSummary
 
-__all__ = ["grouped", "kind_of"]
+__all__ = ["grouped", "kind_of", "weights_of"]
 
 _KINDS = {"segment": "upscale"}
 
@@ -28,3 +28,8 @@ def grouped(units: Sequence[UnitSummary], settings: Settings) -> list[tuple[Unit
         step = size if size > 1 and kind in settings.batch_units else 1
         groups += [members[start : start + step] for start in range(0, len(members), step)]
     return groups
+
+
+def weights_of(units: Sequence[UnitSummary], settings: Settings) -> tuple[float, ...]:
+    """Return the weight of each of the mapped tasks of these units."""
+    return tuple(sum(unit.weight for unit in group) for group in grouped(units, settings))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from include.errors import InternalError
+from include.errors import InternalError, StorageError
 from include.media_api import starts
+from include.media_api.gateway import Run
 from include.media_api.starts import Start
 from include.media_api.task_app import create_task_app
 from include.settings import Settings
@@ -43,6 +47,15 @@ def eventually(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def failing(call: Callable[..., Any], wanted: Callable[[str], bool]) -> Callable[..., Any]:
+    def put(bucket: str, key: str, *args: Any, **kwargs: Any) -> Any:
+        if wanted(key):
+            raise StorageError("The store does not answer.")
+        return call(bucket, key, *args, **kwargs)
+
+    return put
 
 
 def has_run(airflow: FakeAirflow, task_id: str) -> bool:
@@ -97,6 +110,73 @@ def test_what_was_promised_is_tried_until_it_succeeds(demo: Caller, busy: FakeAi
     eventually(lambda: kept(store) == [])
 
 
+def test_one_that_was_asked_for_meanwhile_is_promised_as_much(demo: Caller, busy: FakeAirflow, store: MemoryStore) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "put_bytes", failing(store.put_bytes, lambda key: key.startswith(KEPT)))
+        assert demo.create().status_code == 503
+    task_id = demo.create().json()["task_id"]
+    assert kept(store) == [f"{KEPT}{run_id('demo', task_id)}.json"]
+    assert busy.count("trigger") == 1
+
+
+def test_who_joins_a_start_that_fails_is_told_so_too(demo: Caller, busy: FakeAirflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo.http.app.state.services.starts, "_patience", 20)  # type: ignore[attr-defined]
+    busy.error = InternalError("Airflow refused.")
+    with ThreadPoolExecutor() as pool:
+        answers = [pool.submit(demo.create) for _ in range(2)]
+        eventually(lambda: busy.count("trigger") == 1 and busy.count("runs") >= 2)
+        busy.is_busy = False
+        assert [answer.result().status_code for answer in answers] == [500, 500]
+    assert busy.dag_runs == {}
+
+
+def test_clients_wait_where_too_many_are_promised(
+    demo: Caller, busy: FakeAirflow, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starts, "MOST_AT_WORK", 2)
+    demo.create()
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(demo.create, targets=["s3://media/out/other.mp4"])
+        eventually(lambda: busy.count("trigger") == 2)
+        time.sleep(0.3)
+        assert not answer.done()
+        busy.is_busy = False
+        assert answer.result().status_code == 200
+    eventually(lambda: kept(store) == [])
+
+
+def test_a_list_does_not_wait_for_what_fails(demo: Caller, busy: FakeAirflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starts, "FIRST_WAIT_SECONDS", 3600)
+    demo.create()
+    busy.error = OSError("Whatever it is.")
+    busy.is_busy = False
+    eventually(lambda: bool(demo.http.app.state.services.starts._failing))  # type: ignore[attr-defined]
+    assert demo("GET", TASKS).json()["tasks"] == []
+
+
+def test_what_is_kept_no_more_is_not_tried_any_more(demo: Caller, busy: FakeAirflow, store: MemoryStore) -> None:
+    demo.create()
+    busy.error = InternalError("There is no such DAG.")
+    busy.is_busy = False
+    eventually(lambda: busy.count("trigger") > 1)
+    for key in kept(store):
+        store.delete("media", key)
+    eventually(lambda: not demo.http.app.state.services.starts._tasks)  # type: ignore[attr-defined]
+    busy.error = None
+    time.sleep(0.1)
+    assert busy.dag_runs == {}
+
+
+@contextmanager
+def next_server(settings: Settings, store: MemoryStore, airflow: FakeAirflow, tables: MemoryTables) -> Iterator[Caller]:
+    """Another server, which looks after what the first one has left."""
+    app = create_task_app(settings, store, airflow, tables)
+    with TestClient(app, base_url="http://reelflow.example") as client:
+        assert client.portal is not None
+        client.portal.call(app.state.services.starts.look_after_others)
+        yield Caller(client)
+
+
 def test_what_an_earlier_process_has_promised_is_taken_over(
     settings: Settings, store: MemoryStore, tables: MemoryTables, busy: FakeAirflow
 ) -> None:
@@ -105,31 +185,43 @@ def test_what_an_earlier_process_has_promised_is_taken_over(
     assert kept(store)
     busy.is_busy = False
     busy.calls.clear()
+    done = Start(dag_id="transcode", run_id="task-0-1", conf={}, note="")
+    busy.dag_runs["transcode", "task-0-1"] = Run("task-0-1", "success")
+    store.add(f"{KEPT}task-0-1.json", data=done.model_dump_json().encode())
     store.add(f"{KEPT}damaged.json", data=b"{")
-    with TestClient(create_task_app(settings, store, busy, tables), base_url="http://reelflow.example") as client:
-        # Whoever asks for whatever.
-        assert client.get("/nothing").status_code == 401
+    with next_server(settings, store, busy, tables):
         eventually(lambda: has_run(busy, task_id))
         eventually(lambda: kept(store) == [f"{KEPT}damaged.json"])
-        assert busy.count("trigger") == 1
+    assert busy.count("trigger") == 1
 
 
 def test_what_another_process_is_at_is_left_to_it_for_a_while(
-    demo: Caller, airflow: FakeAirflow, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, store: MemoryStore, tables: MemoryTables, airflow: FakeAirflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(starts, "LOOK_SECONDS", 0.5)
-    demo("GET", TASKS)
-    eventually(lambda: store.calls["list"] == 1)
-    task_id = demo.create().json()["task_id"]
-    airflow.dag_runs.clear()
-    run = run_id("demo", task_id)
-    start = Start(dag_id="transcode", run_id=run, conf={}, note="")
-    store.add(f"{KEPT}{run}.json", data=start.model_dump_json().encode())
-    assert demo.show(task_id)["task_status"] == "PENDING"
-    eventually(lambda: store.calls["list"] == 2)
-    assert not has_run(airflow, task_id)
-    eventually(lambda: has_run(airflow, task_id))
-    eventually(lambda: kept(store) == [])
+    with next_server(settings, store, airflow, tables) as demo:
+        eventually(lambda: store.calls["list"] == 1)
+        task_id = demo.create().json()["task_id"]
+        airflow.dag_runs.clear()
+        run = run_id("demo", task_id)
+        start = Start(dag_id="transcode", run_id=run, conf={}, note="")
+        store.add(f"{KEPT}{run}.json", data=start.model_dump_json().encode())
+        assert demo.show(task_id)["task_status"] == "PENDING"
+        eventually(lambda: store.calls["list"] == 2)
+        assert not has_run(airflow, task_id)
+        eventually(lambda: has_run(airflow, task_id))
+        eventually(lambda: kept(store) == [])
+
+
+def test_a_callback_that_another_server_has_not_seen_is_heeded(demo: Caller, busy: FakeAirflow) -> None:
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(demo.create, callback_url="https://client.example/told")
+        eventually(lambda: busy.count("trigger") == 1)
+        [run] = [name for call, name in busy.calls if call == "trigger"]
+        busy.dag_runs["transcode", run] = Run(run, "running")
+        busy.is_busy = False
+        assert answer.result().status_code == 200
+    eventually(lambda: busy.count("restart_task") == 1)
 
 
 @pytest.mark.parametrize("is_ours", [True, False])

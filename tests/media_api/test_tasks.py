@@ -9,14 +9,16 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from include.errors import InternalError, StorageError
+from include.media_api.task_app import create_task_app
 from include.media_store.models import ObjectRef
 from include.settings import Settings
 from include.worker.job import Job
 from include.worker.models import Output, UnitResult
 from include.worker.task_request import TaskReference
-from tests.media_api.fakes import FakeAirflow, MemoryStore
+from tests.media_api.fakes import FakeAirflow, MemoryStore, MemoryTables
 from tests.media_api.signed import TASKS, Caller, run_id, task
 
 LIVE = {
@@ -465,6 +467,7 @@ def test_a_stop_that_airflow_did_not_hear_is_repeated(demo: Caller, airflow: Fak
 
     airflow.stop = fail  # type: ignore[method-assign]
     assert demo("DELETE", f"{TASKS}/{task_id}").status_code == 500
+    assert demo.show(task_id)["task_status"] == "PENDING"
     assert demo("DELETE", f"{TASKS}/{task_id}").json()["task_status"] == "CANCELLED"
     ((_, run),) = airflow.dag_runs.items()
     assert run.state == "failed"
@@ -524,17 +527,21 @@ def test_runs_that_somebody_has_made_by_hand_are_no_tasks(demo: Caller, airflow:
 
 
 def test_a_task_that_cannot_be_read_is_left_out_of_the_list(
-    demo: Caller, store: MemoryStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    demo: Caller, airflow: FakeAirflow, tables: MemoryTables, store: MemoryStore, settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     task_id, broken = created(demo), created(demo, targets=["s3://media/out/other.mp4"])
     store.add(job_of(settings, store, "demo", broken).request_key, data=b"{")
-    assert [task["task_id"] for task in demo("GET", TASKS).json()["tasks"]] == [task_id]
+    # By another server: this one remembers what it has written.
+    with TestClient(create_task_app(settings, store, airflow, tables)) as client:
+        assert [task["task_id"] for task in Caller(client)("GET", TASKS).json()["tasks"]] == [task_id]
 
     def fail(*_: Any) -> bytes:
         raise StorageError("The object store did not answer.")
 
     monkeypatch.setattr(store, "get_bytes", fail)
-    assert demo("GET", TASKS).status_code == 503
+    with TestClient(create_task_app(settings, store, airflow, tables)) as client:
+        assert Caller(client)("GET", TASKS).status_code == 503
 
 
 # -- errors of ours

@@ -136,19 +136,10 @@ def test_a_step_of_many_tasks_is_done_when_all_are() -> None:
     assert state(None, "queued") == "waiting"
 
 
-class CountingStore(MemoryStore):
-    """Counts what is read whole, too."""
-
-    def get_bytes(self, bucket: str, key: str) -> bytes:
-        with self._lock:
-            self.calls["get"] += 1
-        return super().get_bytes(bucket, key)
-
-
 @pytest.fixture
 def large() -> tuple[Desk, Job, Run, list[TaskState]]:
     """A run with 200 chunks, half of them done."""
-    store = CountingStore("media")
+    store = MemoryStore("media")
     desk = Desk(store, Settings(_env_file=None, bucket="media"))  # type: ignore[call-arg,arg-type]
     request = TranscodeRequest(bucket="media", source_key="in/a.mp4", folder="out/", name="a")
     job = Job.of(store, desk.settings, request)  # type: ignore[arg-type]

@@ -37,7 +37,9 @@ class YouTubeDestination:
         if "youtube" not in upload.destinations:
             raise AirflowSkipException("This upload does not go to YouTube.")
         if upload.at["youtube"].status == "failed":
-            raise AirflowFailException(upload.at["youtube"].error or "The way to YouTube has failed before.")
+            raise AirflowFailException(
+                upload.at["youtube"].error or "The way to YouTube has failed before; clear the whole run to try it again."
+            )
         return upload
 
     def complete(self, details: str) -> None:

@@ -70,11 +70,8 @@ LOOKS = [Look(language, theme, width) for language in ("en", "zh-CN") for theme 
 
 
 def in_every_look(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test in all of them, or on a hurried day in two that have nothing in common."""
+    """Run a test with the argument ``look``, in both languages, both themes and both widths, or in two that share nothing."""
     return pytest.mark.sampled("en-light-1280", "zh-CN-dark-390")(pytest.mark.parametrize("look", LOOKS, ids=str)(test))
-
-
-"""Runs a test, with the argument ``look``, in both languages, both themes and both widths."""
 
 
 @dataclass
