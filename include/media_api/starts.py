@@ -46,14 +46,12 @@ class Start(BaseModel):
 class Starts:
     """Triggers runs, each by its id once, however often and wherever it is begun.
 
-    A start that takes longer than ``patience`` seconds is kept in S3, and then the promise holds: it is tried until Airflow has
-    the run. Those that another process has kept and not ended are taken over. All methods belong to one event loop.
+    A start that takes longer than :data:`PATIENCE_SECONDS` is kept in S3, and then the promise holds: it is tried until Airflow
+    has the run. Those that another process has kept and not ended are taken over. All methods belong to one event loop.
     """
 
-    def __init__(
-        self, store: ObjectStore, settings: Settings, gateway: AirflowGateway, *, patience: float = PATIENCE_SECONDS
-    ) -> None:
-        self._store, self._bucket, self._gateway, self._patience = store, settings.bucket, gateway, patience
+    def __init__(self, store: ObjectStore, settings: Settings, gateway: AirflowGateway) -> None:
+        self._store, self._bucket, self._gateway = store, settings.bucket, gateway
         self._prefix = f"{settings.work_prefix}starts/"
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._promised: set[str] = set()
@@ -64,7 +62,7 @@ class Starts:
         """Return once the run is there, or is sure to be; raises what Airflow says against it at once."""
         run_id = start.run_id
         task = self._tasks.get(run_id) or self._spawn(start)
-        await asyncio.wait({task}, timeout=self._patience if len(self._tasks) < MOST_AT_WORK else LONG_PATIENCE_SECONDS)
+        await asyncio.wait({task}, timeout=self._patience())
         if self._is_at_work(task, run_id):
             await run_sync(self._store.put_bytes, self._bucket, self._key(run_id), start.model_dump_json().encode())
             if self._is_at_work(task, run_id):
@@ -102,6 +100,12 @@ class Starts:
         """From now on take over what other processes, or an earlier one, have kept and not ended."""
         if self._looker is None or self._looker.done():
             self._looker = asyncio.create_task(self._look())
+
+    def _patience(self) -> float:
+        if len(self._tasks) >= MOST_AT_WORK:
+            return LONG_PATIENCE_SECONDS
+        # They are triggered one by one: where others are before it, it would be in vain.
+        return PATIENCE_SECONDS if len(self._tasks) == 1 else 0.0
 
     def _is_at_work(self, task: asyncio.Task[None], run_id: str) -> bool:
         # One that has its run and only clears up is not.

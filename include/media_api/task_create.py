@@ -46,16 +46,18 @@ class WantedTask:
     targets: tuple[MediaUrl, ...]
     profile: TaskProfile
     callback_url: str | None
+    etag: str | None = None
+    """Version of the source; ``None`` where it is not known."""
 
     @property
     def is_live(self) -> bool:
         """Whether it lasts as long as a stream does, and is another task each time."""
         return any(url.kind == "live" for url in (self.source, *self.targets))
 
-    def task_id(self, etag: str | None, generation: int) -> str:
-        """Return the id that this content has, with the source's version (``None``: not known) and the attempt."""
+    def task_id(self, generation: int) -> str:
+        """Return the id that this content has, of an attempt."""
         identity = [
-            self.client, self.source.text, etag, [target.text for target in self.targets],
+            self.client, self.source.text, self.etag, [target.text for target in self.targets],
             self.profile.model_dump(mode="json"), generation,
         ]  # fmt: skip
         digest = hashlib.sha256(json.dumps(identity).encode()).digest()
@@ -82,8 +84,9 @@ class WantedTask:
         )
 
 
-def check(body: NewTask, client: str, settings: Settings, tables: Tables) -> WantedTask:
-    """Read a request; raises what is wrong with it, field by field. Blocks on the table of profiles."""
+def check(body: NewTask, client: str, services: Services, tables: Tables) -> WantedTask:
+    """Read a request; raises what is wrong with it, field by field. Blocks on the table of profiles and on the source's store."""
+    settings = services.settings
     source = parse_source(body.source.source_url)
     if len(body.targets) > settings.max_targets:
         raise ParameterError(f"targets: has {len(body.targets)} of them, more than {settings.max_targets} (MEDIA_MAX_TARGETS).")
@@ -104,35 +107,39 @@ def check(body: NewTask, client: str, settings: Settings, tables: Tables) -> Wan
             check_targets(profile, [f"{target.bucket}/{target.key}" for target in targets])
     except ParameterError as error:
         raise Refusal(400, error.code, error.message) from error
-    return wanted
+    if source.kind != "s3":
+        return wanted
+    found = services.store.head(source.bucket, source.key)
+    # One that is not there is a task that fails, and tells so.
+    return replace(wanted, etag=found.etag if found else "absent")
 
 
 async def start(services: Services, wanted: WantedTask) -> str:
     """Start the task, or join the one of this content that waits, runs or is done; return its id."""
-    source = wanted.source
-    etag: str | None = None
-    if source.kind == "s3":
-        found = await run_sync(services.store.head, source.bucket, source.key)
-        # One that is not there is a task that fails, and tells so.
-        etag = found.etag if found else "absent"
     first = 0
     chosen: TaskRequest | None = None
     state: _State = "new"
     while chosen is None:
-        ids = [wanted.task_id(etag, generation) for generation in range(first, first + GENERATIONS_AT_ONCE)]
+        ids = [wanted.task_id(generation) for generation in range(first, first + GENERATIONS_AT_ONCE)]
         requests = [wanted.request(services.settings.bucket, task_id) for task_id in ids]
         chosen, state = await _first_usable(services, wanted, requests)
         first += GENERATIONS_AT_ONCE
     await run_sync(_keep if state == "new" else _keep_callback, services, chosen)
-    has_callback, run_id = wanted.callback_url is not None, chosen.reference.run_id
+    reference, has_callback = chosen.reference, wanted.callback_url is not None
     if state != "started":
-        note = f"{wanted.client}: {source.redacted} to {', '.join(chosen.reference.targets)} ({wanted.profile.profile_name})"
-        conf = chosen.reference.model_dump(mode="json")
         # Also where it is at work: who asks once more is promised as much.
-        await services.starts.begin(Start(dag_id=dag_of(chosen), run_id=run_id, conf=conf, note=note, has_callback=has_callback))
+        await services.starts.begin(
+            Start(
+                dag_id=dag_of(chosen),
+                run_id=reference.run_id,
+                conf=reference.model_dump(mode="json"),
+                note=f"{wanted.client}: {reference.source} to {', '.join(reference.targets)} ({reference.profile_name})",
+                has_callback=has_callback,
+            )
+        )
     if state != "new" and has_callback:
-        await callbacks.heed(services.gateway, dag_of(chosen), [run_id])
-    return chosen.reference.task_id
+        await callbacks.heed(services.gateway, dag_of(chosen), [reference.run_id])
+    return reference.task_id
 
 
 async def _first_usable(

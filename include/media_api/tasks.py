@@ -38,7 +38,7 @@ async def create(
     body: Annotated[NewTask, Depends(json_body(NewTask))],
 ) -> TaskCreated:
     """Create a task; the same request again, while it waits or runs or once it is done, is the same task."""
-    wanted = await run_sync(task_create.check, body, client, services.settings, tables)
+    wanted = await run_sync(task_create.check, body, client, services, tables)
     return TaskCreated(task_id=await task_create.start(services, wanted))
 
 

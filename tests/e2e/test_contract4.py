@@ -64,9 +64,22 @@ def follow(client: httpx.Client, path: str, timeout: float = 240) -> list[dict[s
 
 
 def everything_kept(stack: RunningStack) -> bytes:
-    """Return all that Airflow and its processes have written: logs, and the database with XComs and confs."""
+    """Return all that was written: logs, Airflow's database with XComs and confs, the tables, the documents in S3."""
     files = [path for folder in (stack.stack.logs, stack.stack.airflow_home) for path in folder.rglob("*") if path.is_file()]
-    return b"".join(path.read_bytes() for path in files if path.name not in {"passwords.json"})
+    kept = [path.read_bytes() for path in files if path.name not in {"passwords.json"}]
+    tables = boto3.client(
+        "dynamodb",
+        endpoint_url=stack.stack.aws_url,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    for name in tables.list_tables()["TableNames"]:
+        kept += [repr(page["Items"]).encode() for page in tables.get_paginator("scan").paginate(TableName=name)]
+    for key in stack.keys("_reelflow/"):
+        if key.endswith(".json"):
+            kept.append(stack.s3.get_object(Bucket=stack.bucket, Key=key)["Body"].read())
+    return b"".join(kept)
 
 
 def test_parts_in_any_order_become_one_file_and_a_ladder(stack: RunningStack, clip: Clips, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_one_that_was_asked_for_meanwhile_is_promised_as_much(demo: Caller, busy
 
 
 def test_who_joins_a_start_that_fails_is_told_so_too(demo: Caller, busy: FakeAirflow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo.http.app.state.services.starts, "_patience", 20)  # type: ignore[attr-defined]
+    monkeypatch.setattr(starts, "PATIENCE_SECONDS", 20)
     busy.error = InternalError("Airflow refused.")
     with ThreadPoolExecutor() as pool:
         answers = [pool.submit(demo.create) for _ in range(2)]
