@@ -77,7 +77,7 @@ def test_a_task_that_its_client_stops_is_told_to_be_cancelled(stack: RunningStac
         await_that("the task is at work", lambda: client.query(task_id)["task_status"] == "RUNNING")
         await_that("progress is told", lambda: hook.received)
         assert client.delete(task_id)["task_status"] == "CANCELLED"
-        await_that("the end is told", lambda: hook.types[-1] == "task.cancelled", timeout=30)
+        await_that("the end is told", lambda: hook.types[-1] == "task.cancelled", timeout=120)
     assert hook.received[-1].event["data"]["task_id"] == task_id
 
 

@@ -54,7 +54,7 @@ def garble(path: Path, share: float, length: int = 400) -> None:
 # -- sound packages
 
 
-@pytest.mark.sampled("vfr", "slides", "video_much_later", "languages", "one_frame", "hdr_pq")
+@pytest.mark.sampled("vfr", "video_much_later", "languages", "one_frame", "hdr_pq")
 @pytest.mark.parametrize(("name", "container"), GOOD)
 def test_a_sound_package_passes(jobs: Jobs, name: str, container: str) -> None:
     made = jobs.package(name, container)

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+# Its fixture takes most of the time: one worker makes it.
+pytestmark = pytest.mark.xdist_group("plugin")
+
 ROOT = Path(__file__).parents[2]
 KEY = "plugin-test-key"
 

@@ -43,6 +43,7 @@ def test_a_smaller_rendition_with_all_frames_is_right(clip):
     assert (facts.frames, facts.width, facts.audio_tracks) == (48, 320, 1)
 
 
+@pytest.mark.sampled("a lost frame", "short audio", "no sound")
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
@@ -68,6 +69,7 @@ def test_an_upscaled_video_with_all_frames_and_the_same_sound_is_right(clip):
     check_upscaled(enlarge(clip, "large"), clip, facts_of(str(clip)), 2, numbered=True)
 
 
+@pytest.mark.sampled("a lost frame", "short audio", "no sound")
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [

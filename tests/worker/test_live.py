@@ -303,6 +303,7 @@ def test_a_unit_whose_parent_is_gone_closes_its_recording(make: Callable[..., Li
     assert result.error["code"] == "Cancelled"
 
 
+@pytest.mark.long
 def test_another_attempt_goes_on_where_a_killed_one_ended(
     make: Callable[..., LiveTask], server: RtmpServer, tmp_path: Path
 ) -> None:

@@ -106,6 +106,7 @@ THEMES = ("light", "dark")
 DRESSED = [(name, Look(theme=THEMES[at % 2])) for at, name in enumerate(KINDS)]
 
 
+@pytest.mark.sampled("queued", "cancelled", "ingest", "upload", "folder")
 @pytest.mark.parametrize(("name", "look"), DRESSED, ids=str)
 def test_every_kind_and_state(page: Page, show: Callable[..., JobDetail], look: Look, name: str) -> None:
     detail = show(name, look)
