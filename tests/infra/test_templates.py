@@ -70,7 +70,12 @@ def rules_of(name: str) -> dict[str, Any]:
 
 def test_work_files_and_parts_of_uploads_go_and_nothing_else_does() -> None:
     media, uploads = rules_of("MediaBucket"), rules_of("UploadBucket")
-    work = {"work-files": ("jobs/", "WorkDays"), "requests": ("requests/", "WorkDays"), "claims": ("ingest/", "ClaimDays")}
+    work = {
+        "work-files": ("jobs/", "WorkDays"),
+        "requests": ("requests/", "WorkDays"),
+        "starts": ("starts/", "WorkDays"),
+        "claims": ("ingest/", "ClaimDays"),
+    }
     for name, (folder, days) in work.items():
         assert media[name]["Prefix"] == {"Fn::Sub": f"${{WorkPrefix}}{folder}"}
         assert media[name]["ExpirationInDays"] == {"Ref": days}
