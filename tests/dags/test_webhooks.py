@@ -210,6 +210,29 @@ def test_a_run_that_is_stopped_is_told_to_be_cancelled(job: Job) -> None:
     assert told.types == ["transcode.cancelled"]
 
 
+def test_it_is_told_though_airflow_cancels_the_telling_again(job: Job) -> None:
+    class Slow(Told):
+        async def send(self, event: Event, callback: Callback, **limits: Any) -> Delivery:
+            await asyncio.sleep(0.2)
+            sent.set()
+            return await super().send(event, callback, **limits)
+
+    told, sent = Slow(), asyncio.Event()
+
+    async def stop() -> None:
+        telling = asyncio.create_task(Trigger(job, told, {"report": "skipped"}, run_state="failed").on_kill())
+        for _ in range(2):
+            await asyncio.sleep(0.05)
+            telling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await telling
+        async with asyncio.timeout(20):
+            await sent.wait()
+
+    asyncio.run(stop())
+    assert told.types == ["transcode.cancelled"]
+
+
 def test_a_run_that_goes_on_is_not(job: Job) -> None:
     told = Told()
     asyncio.run(Trigger(job, told, {"report": None}).on_kill())

@@ -16,6 +16,7 @@ from include.orchestration.batch.poller import JobPoller, shared_poller
 from include.orchestration.batch.progress import read_progress, waiting
 from include.orchestration.batch.service import CONNECTION
 from include.orchestration.links.batch import BatchLogLink, log_url
+from include.orchestration.triggers.last_words import finish
 
 if TYPE_CHECKING:
     from include.media_store.objects import ObjectStore
@@ -130,6 +131,9 @@ class BatchUnitTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped
 
     async def on_kill(self) -> None:
         """End the job: a user has marked or cleared the task."""
+        await finish(self._end_job())
+
+    async def _end_job(self) -> None:
         if await self._is_deferred():
             # Another triggerer has taken over, or the task waits for this very job again.
             logger.info("Job %s goes on: its task still waits for it.", self.job_id)

@@ -16,6 +16,7 @@ from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSkippedEvent
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_before_delay, wait_exponential_jitter
 
 from include.errors import MediaError, StorageError
+from include.orchestration.triggers.last_words import finish
 from include.orchestration.webhook_delivery import Courier, Delivery
 from include.orchestration.webhook_events import Event, ending, kind_of_run, reached
 from include.settings import Settings, get_settings
@@ -76,6 +77,9 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
 
     async def on_kill(self) -> None:
         """Tell that the run was stopped, unless only this task was marked or cleared."""
+        await finish(self._say_last_words())
+
+    async def _say_last_words(self) -> None:
         if await asyncio.to_thread(self._run_state) not in {"success", "failed"}:
             return
         job = await asyncio.to_thread(self._job)
