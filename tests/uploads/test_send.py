@@ -185,11 +185,13 @@ def test_ctrl_c_ends_the_command_and_the_next_one_goes_on(server: FakeApi, film:
     big.write_bytes(CONTENT * 8)
     command = [sys.executable, "-m", "include.uploads", "send", str(big), "--atom", ATOM, "--url", server.url, "--parallel", "1"]
     environment = os.environ | {"REELFLOW_API_KEY": KEY}
+    server.hold_from = 4
     first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not any("/parts/3/" in call for call in server.calls):
+    while time.monotonic() < deadline and not any("/parts/4/" in call for call in server.calls):
         time.sleep(0.01)
     first.send_signal(signal.SIGINT)
+    server.gate.set()
     _, said = first.communicate(timeout=60)
     assert first.returncode == 130, said
     assert b"goes on where it stopped" in said
