@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from include.media_store.credentials import Credentials, UploadAccess
 from include.media_store.objects import S3ObjectStore
-from include.settings import Settings
+from tests.uploads.api import upload_access
 
 MINE = "uploads/atom/mine/parts/"
 KEY = f"{MINE}0"
@@ -26,9 +26,7 @@ KEY = f"{MINE}0"
 
 @pytest.fixture(scope="module")
 def access(s3: object) -> UploadAccess:
-    real = bool(os.environ.get("REELFLOW_TEST_S3"))
-    role = "arn:aws:iam:::role/uploader" if real else "arn:aws:iam::123456789012:role/uploader"
-    return UploadAccess(Settings(_env_file=None, upload_role_arn=role))  # type: ignore[call-arg]
+    return upload_access()
 
 
 def client_of(access: UploadAccess, credentials: Credentials) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from contextlib import suppress
@@ -10,7 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from include.media_store.credentials import UploadAccess
 from include.media_store.objects import S3ObjectStore
+from include.settings import Settings
 from include.uploads.join import part_objects
 from include.uploads.models import Upload
 from include.uploads.parts import landed
@@ -18,6 +21,12 @@ from include.uploads.registry import Uploads
 from tests.uploads.memory import MemoryTable, an_upload
 
 KEY = "test-key"
+
+
+def upload_access() -> UploadAccess:
+    """Return what issues credentials, of the server that tests talk to: moto, or the one that ``REELFLOW_TEST_S3`` names."""
+    account = "" if os.environ.get("REELFLOW_TEST_S3") else "123456789012"
+    return UploadAccess(Settings(_env_file=None, upload_role_arn=f"arn:aws:iam::{account}:role/uploader"))  # type: ignore[call-arg]
 
 
 class FakeApi(ThreadingHTTPServer):
@@ -60,13 +69,13 @@ class FakeApi(ThreadingHTTPServer):
                 self.uploads, atom_id, filename=body["filename"], size=body["size"], part_size=self.part_size, bucket=self.bucket,
                 sha256=body.get("sha256"), destinations=body.get("destinations", ["s3Bucket"]),
             )  # fmt: skip
-            return 200, self.document(upload) | {"credentials": self.credentials()}
+            return 200, self.document(upload) | {"credentials": self.credentials(upload)}
         upload = self.uploads.read(atom_id, rest[0])
         if method == "DELETE":
             self.uploads.abort(upload.reference)
             return 204, {}
         if rest[1:] == ["credentials"]:
-            return 200, {"credentials": self.credentials()}
+            return 200, {"credentials": self.credentials(upload)}
         if rest[1:2] == ["parts"]:
             if int(rest[2]) >= self.hold_from:
                 self.gate.wait(60)
@@ -83,9 +92,12 @@ class FakeApi(ThreadingHTTPServer):
             return f"{self.url}/expired"
         return url
 
-    def credentials(self) -> dict[str, Any]:
-        expiry = int(time.time() + self.skew + self.credential_seconds)
-        return {"temporaryAccessId": "test", "temporarySecretKey": "test", "sessionToken": "test", "expiry": expiry}
+    def credentials(self, upload: Upload) -> dict[str, Any]:
+        issued = upload_access().credentials(self.bucket, f"{upload.reference.parts_prefix}*", name="fake-api")
+        return {
+            "temporaryAccessId": issued.access_key, "temporarySecretKey": issued.secret_key, "sessionToken": issued.session_token,
+            "expiry": int(time.time() + self.skew + self.credential_seconds),
+        }  # fmt: skip
 
     def document(self, upload: Upload) -> dict[str, Any]:
         return {
