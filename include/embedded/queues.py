@@ -35,8 +35,9 @@ def make_told_queues(settings: Settings) -> None:
     )
     told = []
     for url, prefixes, delay in wanted:
-        arn = make_queues(sqs_client(), queue_name(url), delay=delay) if url else ""
-        told += [(arn, prefix) for prefix in prefixes if arn]
+        if url:
+            arn = make_queues(sqs_client(), queue_name(url), delay=delay)
+            told += [(arn, prefix) for prefix in prefixes]
     if told:
         configuration = [
             {

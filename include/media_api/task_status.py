@@ -184,10 +184,10 @@ async def _task_states(services: Services, tasks: Sequence[KnownTask]) -> dict[s
 
 def _look(services: Services, states: Mapping[str, Sequence[TaskState]], known: KnownTask) -> _Facts:
     """Read what the documents of a task tell, and of those only what can be there: clients look each second."""
-    job, run, states_of_run = job_of(services, known.request), known.run, states.get(known.run_id, ())
     facts = _Facts()
     if known.is_starting:
         return facts
+    job, run, states_of_run = job_of(services, known.request), known.run, states.get(known.run_id, ())
     # A run of files is failed with the note that it was stopped; before that, and before its report, nothing is settled.
     if run is None or run.is_finished or known.is_live or _has_reported(states_of_run):
         outcome = settled(job, run) if run else job.read_outcome()
