@@ -192,13 +192,14 @@ def test_a_training_learns_stops_resumes_and_ships(tmp_path: Path) -> None:
     large = [scene(seed=number) for number in range(3)]
     pairs = cut([(reduced(plane, 2), plane) for plane in large[:2]], 24, 2.0, np.random.default_rng(0))
     pictures, log = [(reduced(large[2], 2), large[2])], tmp_path / "log.jsonl"
-    recipe = small_recipe(steps=300, rate=4e-3, batch=16)
-    first = train(recipe, pairs, pictures, tmp_path, log, steps=150)
+    # Long and calm enough that what is learnt is decibels beyond the bounds below: in what order a processor adds is chance.
+    recipe = small_recipe(steps=900, rate=2e-3, batch=16)
+    first = train(recipe, pairs, pictures, tmp_path, log, steps=450)
     stopped = mean_psnr(pictures, upscaler(first, "cpu"))
-    model = train(recipe, pairs, pictures, tmp_path, log, steps=300)
+    model = train(recipe, pairs, pictures, tmp_path, log, steps=900)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["step"] for line in lines] == sorted({line["step"] for line in lines})
-    assert lines[-1]["step"] == 300
+    assert lines[-1]["step"] == 900
     assert lines[-1]["psnr"] > max(stopped, mean_psnr(pictures, interpolated(2, "lanczos"))) + 0.5
     report = ship(recipe, model.network(), tmp_path, pairs.small, {"clean": pictures})
     assert report["clean"]["float32"] == pytest.approx(lines[-1]["psnr"], abs=0.01)

@@ -19,7 +19,7 @@ export const shortName = (title) => title.replace(/\/+$/, "").split("/").pop() |
  * Ask, and then do it.
  * @param {{dag_id: string, run_id: string, title: string}} job
  * @param {"stop" | "retry"} action
- * @returns {Promise<any>} the job as it is now; null where the answer was no, or it has failed, which the viewer has been told
+ * @returns {Promise<any>} the job as it is now; null where it has failed, which the viewer has been told; false where the answer was no
  */
 export async function act(job, action) {
   const name = shortName(job.title);
@@ -29,7 +29,7 @@ export async function act(job, action) {
     action: t(`common.${action}`),
     danger: action === "stop",
   });
-  if (!sure) return null;
+  if (!sure) return false;
   try {
     const now = await post(`${dataPath(job)}/${action}`);
     toast(t(`common.${action}.done`, { name }));

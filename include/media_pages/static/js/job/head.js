@@ -51,8 +51,7 @@ export function headSection({ refresh }) {
     button.setAttribute("aria-busy", "true");
     try {
       // The answer only says that it was taken: what becomes of it is asked for, also where somebody else was faster.
-      await act(/** @type {any} */ (job), what);
-      await refresh();
+      if ((await act(/** @type {any} */ (job), what)) !== false) await refresh();
     } finally {
       button.removeAttribute("aria-busy");
     }
