@@ -73,6 +73,11 @@ class Claims:
         self._store.delete(self._bucket, self.open_key(claim.id))
         return settled
 
+    def forget(self, claim: Claim) -> None:
+        """Let the object be claimed as if it had never been."""
+        for key in (self.settled_key(claim.id), self.open_key(claim.id)):
+            self._store.delete(self._bucket, key)
+
     def find(self, claim_id: str) -> Claim | None:
         """Return a claim, open or settled; ``None`` where there is none."""
         return self._read(self.open_key(claim_id)) or self._read(self.settled_key(claim_id))

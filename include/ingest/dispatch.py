@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from include.errors import InternalError, MediaError, NotFound
+from include.errors import InternalError, MediaError, NotFound, ParameterError
 from include.ingest.admission import REFUSALS, admit, does, is_occupied, refusal
 from include.ingest.candidates import is_candidate
 from include.ingest.claims import Claims
@@ -127,6 +127,9 @@ def _known(ingest: Ingest, one: Dropped, looked: Looked, claim: Claim, runs: Run
 
 def try_again(ingest: Ingest, bucket: str, key: str, etag: str, runs: Runs) -> Fate:
     """Look once more at an object that was refused, and start its run; raises why it is still refused."""
+    if not is_candidate(ingest.settings, bucket, key):
+        # Before anything is written beside it: whoever starts a run by hand may name any object.
+        raise ParameterError(f"{key} is no film of a folder that is watched in {ingest.settings.bucket}.")
     claims, looked = Claims(ingest), ingest.inbox.look(bucket, key)
     claim = claims.find(Dropped(bucket, key, etag).claim_id)
     if looked is None or looked.ref.etag != etag:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from include.ingest.candidates import error_key, fits, is_candidate, what_to_do
 from include.ingest.claims import Claims
 from include.ingest.made import is_made
 from include.ingest.models import Claim, ErrorDocument, IngestNote
-from include.ingest.parameters import RUN_TAG, STATE_TAG
+from include.ingest.parameters import RUN_TAG, STATE_TAG, read_sidecar
 from include.media_store.models import ObjectRef
 from include.worker.models import PlanTask, SplitTask
 from include.worker.requests import TranscodeRequest, split_key
@@ -75,19 +76,26 @@ def _is_for(job: Job, claim: Claim) -> bool:
 def settle(ingest: Ingest, claim: Claim, error: Mapping[str, Any] | None) -> None:
     """Put the object away, or leave a word beside it that says why not, and close its claim; may be repeated."""
     if error is None:
-        _put_away(ingest, claim)
-        if fits(error_key(claim.key)) and not _is_replaced(ingest, claim):
-            ingest.store.delete(claim.bucket, error_key(claim.key))
+        with _tolerated(f"{claim.key} is done, but stays as it is"):
+            _put_away(ingest, claim)
+        with _tolerated(f"{claim.key} is done, but the word beside it stays"):
+            if fits(error_key(claim.key)) and not _is_replaced(ingest, claim):
+                ingest.store.delete(claim.bucket, error_key(claim.key))
         Claims(ingest).settle(claim, "done")
         return
     document = {name: error.get(name) for name in ("code", "message", "retryable")}
     if not _is_current(ingest, claim):
         Claims(ingest).settle(claim, "gone", document)
         return
-    _tell(ingest, claim, document)
-    if ingest.settings.ingest_finished == "tag":
-        _tag(ingest, claim, "failed")
-    Claims(ingest).settle(claim, "failed" if claim.job_id else "refused", document)
+    with _tolerated(f"{claim.key} has failed, which not all that is beside it tells"):
+        _tell(ingest, claim, document)
+        if ingest.settings.ingest_finished == "tag":
+            _tag(ingest, claim, "failed")
+    if _has_other_sidecar(ingest, claim):
+        # It was put right while the run was at work: the next look begins anew.
+        Claims(ingest).forget(claim)
+    else:
+        Claims(ingest).settle(claim, "failed" if claim.job_id else "refused", document)
 
 
 def _tell(ingest: Ingest, claim: Claim, error: Mapping[str, Any]) -> None:
@@ -106,25 +114,30 @@ def _tell(ingest: Ingest, claim: Claim, error: Mapping[str, Any]) -> None:
     ingest.store.put_bytes(claim.bucket, error_key(claim.key), document.model_dump_json(indent=1).encode())
 
 
-def _put_away(ingest: Ingest, claim: Claim) -> None:
-    finished = ingest.settings.ingest_finished
+@contextmanager
+def _tolerated(what: str) -> Iterator[None]:
+    """Log a refusal of the object store, which another try would meet again: the claim is closed all the same."""
     try:
-        if finished == "tag":
-            _tag(ingest, claim, "done")
-        elif finished == "move":
-            folder, stem, _ = split_key(claim.key)
-            target = f"{ingest.settings.ingest_finished_folder}{folder}{stem}_{claim.version}/"
-            if not fits(f"{target}{claim.key[len(folder) :]}.json"):
-                target = f"{ingest.settings.ingest_finished_folder}{claim.version}/"
-            ingest.inbox.move(_ref(claim), f"{target}{claim.key[len(folder) :]}")
-            # What another version of the object begins with stays with it.
-            if not _is_replaced(ingest, claim):
-                _move_sidecar(ingest, claim, target)
+        yield
     except MediaError as error:
         if error.retryable:
             raise
-        # It is done all the same, and another try would end as this one.
-        logger.error("%s is done, but stays as it is: %s", claim.key, error)  # noqa: TRY400
+        logger.error("%s: %s", what, error)  # noqa: TRY400
+
+
+def _put_away(ingest: Ingest, claim: Claim) -> None:
+    finished = ingest.settings.ingest_finished
+    if finished == "tag":
+        _tag(ingest, claim, "done")
+    elif finished == "move":
+        folder, stem, _ = split_key(claim.key)
+        target = f"{ingest.settings.ingest_finished_folder}{folder}{stem}_{claim.version}/"
+        if not fits(f"{target}{claim.key[len(folder) :]}.json"):
+            target = f"{ingest.settings.ingest_finished_folder}{claim.version}/"
+        ingest.inbox.move(_ref(claim), f"{target}{claim.key[len(folder) :]}")
+        # What another version of the object begins with stays with it.
+        if not _is_replaced(ingest, claim):
+            _move_sidecar(ingest, claim, target)
 
 
 def _move_sidecar(ingest: Ingest, claim: Claim, target: str) -> None:
@@ -147,6 +160,11 @@ def _is_shared(ingest: Ingest, claim: Claim) -> bool:
 
 def _tag(ingest: Ingest, claim: Claim, state: str) -> None:
     ingest.inbox.tag(_ref(claim), {STATE_TAG: state, RUN_TAG: claim.run_id})
+
+
+def _has_other_sidecar(ingest: Ingest, claim: Claim) -> bool:
+    now = read_sidecar(ingest, claim.bucket, claim.key)
+    return ((now.ref.key, now.ref.etag) if now else (None, None)) != (claim.sidecar, claim.sidecar_etag)
 
 
 def _is_current(ingest: Ingest, claim: Claim) -> bool:

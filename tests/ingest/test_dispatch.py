@@ -171,6 +171,22 @@ def test_a_sidecar_that_was_put_right_is_another_try(bench: Bench, runs: FakeRun
     assert runs.of("super_resolution")
 
 
+@pytest.mark.parametrize("first", [{"type": "mp4"}, None], ids=["another", "added"])
+def test_a_sidecar_that_was_written_while_the_run_was_at_work_is_another_try(
+    bench: Bench, runs: FakeRuns, first: dict[str, str] | None
+) -> None:
+    one = bench.drop(f"{bench.transcode}clip.mp4")
+    if first is not None:
+        bench.drop(f"{one.key}.json", first)
+    assert fate(bench, one, runs) == "started"
+    bench.drop(f"{one.key}.json", {"type": "m3u8", "v_height": 720})
+    end(bench, runs, ERROR)
+    assert bench.read(f"{one.key}.error.json")["message"] == ERROR["message"]
+    assert fate(bench, one, runs) == "started"
+    end(bench, runs, ERROR)
+    assert fate(bench, one, runs) == "known", "it has failed with the sidecar that is there"
+
+
 def test_a_failed_object_that_is_dropped_again_is_tried_again(
     bench: Bench, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +200,16 @@ def test_a_failed_object_that_is_dropped_again_is_tried_again(
     assert list(runs.started.values()) == [2]
     end(bench, runs)
     assert f"{one.key}.error.json".removeprefix(bench.root) not in bench.there()
+
+
+@pytest.mark.parametrize("place", ["published/clip.mp4", "incoming/transcode/clip.mp4.json"], ids=["elsewhere", "a-sidecar"])
+def test_a_run_that_is_started_by_hand_writes_nothing_beside_what_is_no_dropped_object(
+    bench: Bench, runs: FakeRuns, place: str
+) -> None:
+    one = bench.drop(f"{bench.root}{place}")
+    with pytest.raises(ParameterError, match="folder that is watched"):
+        try_again(bench.ingest, one.bucket, one.key, bench.ingest.store.head(one.bucket, one.key).etag, runs)
+    assert bench.there() == [place]
 
 
 def test_a_refused_object_that_went_away_says_so_when_its_run_is_cleared(bench: Bench, runs: FakeRuns) -> None:

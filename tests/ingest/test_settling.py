@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from boto3.s3.transfer import TransferConfig
@@ -82,12 +83,37 @@ def test_a_finished_object_may_stay(finished: str, make_bench: Callable[..., Ben
     assert bench.there() == [one.key.removeprefix(bench.root)], "the error document goes when it succeeds"
 
 
-def test_ten_tags_leave_no_place_for_two_more(make_bench: Callable[..., Bench]) -> None:
+@pytest.mark.parametrize("error", [None, ERROR], ids=["done", "failed"])
+def test_ten_tags_leave_no_place_for_two_more_and_close_the_claim(make_bench: Callable[..., Bench], error: Any) -> None:
     bench = make_bench(ingest_finished="tag")
     one = bench.drop(f"{bench.transcode}clip.mp4", tags="&".join(f"t{n}=1" for n in range(10)))
     claim = claimed(bench, one.key)
-    settle(bench.ingest, claim, None)
-    assert Claims(bench.ingest).find(claim.id).state == "done"
+    settle(bench.ingest, claim, error)
+    assert Claims(bench.ingest).find(claim.id).state == ("failed" if error else "done")
+    assert Claims(bench.ingest).open_ids() == set()
+
+
+@pytest.mark.parametrize("error", [None, ERROR], ids=["done", "failed"])
+def test_a_folder_that_may_only_be_read_closes_the_claim_all_the_same(
+    make_bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, error: Any
+) -> None:
+    bench = make_bench(ingest_finished="keep")
+    claim = claimed(bench, bench.drop(f"{bench.transcode}clip.mp4").key)
+    store = type(bench.ingest.store)
+    put, delete = store.put_bytes, store.delete
+
+    def forbid(allowed: Callable[..., Any]) -> Callable[..., Any]:
+        def call(self: Any, bucket: str, key: str, *rest: Any, **options: Any) -> Any:
+            if key.endswith(".error.json"):
+                raise AccessDenied("no")
+            return allowed(self, bucket, key, *rest, **options)
+
+        return call
+
+    monkeypatch.setattr(store, "put_bytes", forbid(put))
+    monkeypatch.setattr(store, "delete", forbid(delete))
+    settle(bench.ingest, claim, error)
+    assert Claims(bench.ingest).find(claim.id).state == ("failed" if error else "done")
 
 
 def test_a_failed_object_stays_with_a_word_beside_it(bench: Bench) -> None:
