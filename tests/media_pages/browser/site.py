@@ -41,6 +41,8 @@ class Site:
     forms: dict[str, Any] = field(default_factory=dict)
     viewer: Viewer = field(default_factory=lambda: Viewer(user="admin", can_start=True, can_change=True))
     signed_in: bool = True
+    most_read: int = 10_000
+    """How many jobs are looked through for a page at most; where few are wanted, it is short, or even empty."""
     answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
     bodies: list[Any] = field(default_factory=list)
@@ -113,7 +115,7 @@ def _app(site: Site, places: tuple[str, ...]) -> FastAPI:
 
     @media.get("/data/jobs")
     def jobs(request: Request) -> JSONResponse:
-        return JSONResponse(_page(site.jobs, request.query_params))
+        return JSONResponse(_page(site.jobs, request.query_params, site.most_read))
 
     @media.get("/data/jobs/{dag_id}/{run_id}")
     def detail(dag_id: str, run_id: str) -> Any:
@@ -156,11 +158,16 @@ def _around(show: str = "") -> HTMLResponse:
     return HTMLResponse(_AROUND + (f'<iframe title="view" src="{escape(show)}" sandbox="{sandbox}"></iframe>' if show else ""))
 
 
-def _page(jobs: list[Job], wanted: Any) -> dict[str, Any]:
-    found = [job for job in jobs if _is_wanted(job, wanted)]
+def _page(jobs: list[Job], wanted: Any, most_read: int) -> dict[str, Any]:
     start, limit = int(wanted.get("cursor") or 0), int(wanted.get("limit") or 25)
-    rows = [job.model_dump(mode="json") for job in found[start : start + limit]]
-    return {"jobs": rows, "next": str(start + limit) if start + limit < len(found) else None}
+    rows: list[dict[str, Any]] = []
+    end = start
+    while end < min(start + most_read, len(jobs)) and len(rows) < limit:
+        if _is_wanted(jobs[end], wanted):
+            rows.append(jobs[end].model_dump(mode="json"))
+        end += 1
+    more = end - start == most_read or any(_is_wanted(job, wanted) for job in jobs[end:])
+    return {"jobs": rows, "next": str(end) if more and end < len(jobs) else None}
 
 
 def _is_wanted(job: Job, wanted: Any) -> bool:

@@ -320,6 +320,22 @@ def test_older_jobs(page: Page, site: Site) -> None:
     assert keys == [f"transcode {job.run_id}" for job in site.jobs]
 
 
+def test_the_few_that_match_are_found_among_many_older_ones(page: Page, site: Site) -> None:
+    every = many_jobs(80)
+    site.jobs = [job.model_copy(update={"state": "cancelled" if job in (every[7], every[66]) else "failed"}) for job in every]
+    site.most_read = 20
+    with_clock(page, site, "?state=cancelled")
+    expect(rows(page)).to_have_count(1)
+    older = page.get_by_role("button", name="Show older jobs")
+    for found in (1, 2):
+        older.click()
+        expect(rows(page)).to_have_count(found)
+        # What is read again from the top ends earlier, and takes nothing of it back.
+        next_answer(page)
+        expect(rows(page)).to_have_count(found)
+    expect(older).to_be_hidden()
+
+
 def test_older_jobs_that_cannot_be_read(page: Page, site: Site, problems: Problems) -> None:
     problems.expect("status of 500")
     site.jobs = many_jobs(30)

@@ -49,13 +49,18 @@ export class JobList {
     return first < 0 ? jobs.length : first;
   }
 
-  /** New jobs push old ones over the end of what was read; those stay. @param {any[]} jobs @param {string | null} next */
+  /**
+   * New jobs push old ones over the end of what was read, and where few match, what was read ends at a page without rows, before
+   * what was looked through already: what is shown stays, and so does where it goes on.
+   * @param {any[]} jobs @param {string | null} next
+   */
   #join(jobs, next) {
     const read = new Set(jobs.map(keyOf));
-    const last = this.jobs.findIndex((job) => jobs.length && keyOf(job) === keyOf(jobs[jobs.length - 1]));
-    const kept = next && last >= 0 ? this.jobs.slice(last + 1).filter((job) => !read.has(keyOf(job))) : [];
-    this.jobs = [...jobs, ...kept];
-    if (!kept.length) this.next = next;
+    const end = jobs.length ? keyOf(jobs[jobs.length - 1]) : null;
+    const last = this.jobs.findIndex((job) => keyOf(job) === end);
+    const isShort = next !== null && (last >= 0 || end === null);
+    this.jobs = isShort ? [...jobs, ...this.jobs.slice(last + 1).filter((job) => !read.has(keyOf(job)))] : jobs;
+    if (!isShort) this.next = next;
   }
 
   /** Read one page more. @param {AbortSignal} signal @returns {Promise<string[]>} the keys of what came */
