@@ -121,7 +121,9 @@ class BatchBackend:
             self._end(job, "cleared", attempt=self.attempt, tries=self.tries)
             return Waiting(job, movable=False, ending=True)
         verdict = decide(job, self.limits, now=self.clock(), movable=self._movable(job))
-        if verdict is Verdict.WAIT and advice not in (Verdict.WAIT, Verdict.OVER):
+        # That it waits in vain is no longer true of a job that has got its machine since.
+        is_stale = job.is_at_work and advice in (Verdict.MOVE, Verdict.STUCK)
+        if verdict is Verdict.WAIT and advice not in (Verdict.WAIT, Verdict.OVER) and not is_stale:
             verdict = advice
         return self._act(job, verdict)
 

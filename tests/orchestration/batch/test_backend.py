@@ -250,6 +250,17 @@ def test_a_job_past_its_deadline_is_ended_and_the_next_attempt_waits_for_that(ad
     assert (len(world.batch.submitted), world.batch.most_at_once) == (2, 1)
 
 
+@pytest.mark.parametrize("advice", [Verdict.MOVE, Verdict.STUCK], ids=["move", "no machine"])
+def test_a_job_that_has_got_its_machine_since_the_trigger_fired_is_let_run(advice: Verdict) -> None:
+    world = World()
+    world.attempt().advance()
+    world.batch.run("job-1")
+    state = world.attempt().advance(advice)
+    assert isinstance(state, Waiting)
+    assert (state.job.id, state.ending, world.batch.terminated) == ("job-1", False, [])
+    assert not world.note["ending"]
+
+
 def test_a_cleared_task_whose_old_job_is_ended_under_its_feet_submits_another_one() -> None:
     world = World()
     world.attempt(1).advance()
