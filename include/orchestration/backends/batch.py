@@ -182,12 +182,15 @@ class BatchBackend:
         if note.attempt != self.attempt:
             logger.info("Job %s failed in an earlier attempt (%s).", job.id, job.reason)
             return self._begin()
-        if job.reclaimed and self._movable(job):
-            logger.info("Job %s lost its instance %d times; the on-demand queue takes it.", job.id, max(1, len(job.attempts)))
+        # Of an array job only a child knows why it has failed.
+        failed, unit = failed_one(job, self.work, self.job, self.service)
+        if failed.reclaimed and self._movable(job):
+            logger.info(
+                "Job %s lost its instance %d times; the on-demand queue takes it.", failed.id, max(1, len(failed.attempts))
+            )
             return self._begin(moved=True)
-        job, unit = failed_one(job, self.work, self.job, self.service)
-        self._tell(job)
-        raise failure(job, unit, self.job, self.service, self._log_group(job))
+        self._tell(failed)
+        raise failure(failed, unit, self.job, self.service, self._log_group(failed))
 
     def _tell(self, job: BatchJob) -> None:
         """Note that the task knows what became of the job."""
