@@ -286,5 +286,6 @@ class BatchBackend:
 
     def _movable(self, job: BatchJob) -> bool:
         lane = self.lane
-        is_spot = job.queue == lane.spot.rpartition("/")[2] and lane.spot != lane.on_demand
+        # A setting may be an ARN, and a job that was just submitted has its queue from there.
+        is_spot = job.queue.rpartition("/")[2] == lane.spot.rpartition("/")[2] and lane.spot != lane.on_demand
         return self.settings.batch_spot_fallback and is_spot

@@ -219,6 +219,19 @@ def test_without_the_fallback_a_lost_instance_is_a_failure_that_says_so() -> Non
         world.attempt().advance()
 
 
+def test_a_queue_that_the_settings_name_by_its_arn_is_moved_from_as_well() -> None:
+    arn = "arn:aws:batch:us-east-1:1:job-queue/"
+    queues = {"batch_cpu_queue_spot": f"{arn}{SPOT}", "batch_cpu_queue_on_demand": f"{arn}{ON_DEMAND}"}
+    world = World(batch_runnable_seconds=100, **queues)
+    first = world.attempt().advance()
+    assert isinstance(first, Waiting)
+    assert first.movable
+    world.batch.end("job-1", "FAILED", "Host EC2 (instance i-0123456789) terminated.")
+    second = world.attempt().advance()
+    assert isinstance(second, Waiting)
+    assert (second.job.queue, second.movable) == (f"{arn}{ON_DEMAND}", False)
+
+
 @pytest.mark.parametrize(
     ("env", "queue"), [("spot", "SuperResolution_queue_Spot"), ("onDemand", "SuperResolution_queue_onDemand")]
 )
