@@ -240,6 +240,14 @@ def test_the_manual_names_parameters_and_outputs_that_there_are() -> None:
     assert set(re.findall(r"OutputKey=='(\w+)'", text)) | set(re.findall(r"\$\(out (\w+)\)", text)) <= outputs
 
 
+def test_every_part_of_airflow_that_speaks_to_aws_takes_its_role() -> None:
+    (accounts,) = re.findall(
+        r"for account in (.+); do\n.*create-pod-identity-association", (INFRA.parent / "docs/aws.md").read_text()
+    )
+    # They submit jobs, wait for them, answer the APIs, and tell how runs end.
+    assert set(accounts.split()) == {"worker", "triggerer", "api-server", "dag-processor"}
+
+
 def test_the_chart_gets_settings_and_secrets_under_the_names_of_the_manual() -> None:
     values = yaml.safe_load((INFRA / "helm/values.yaml").read_text())
     text = (INFRA.parent / "docs/aws.md").read_text()
