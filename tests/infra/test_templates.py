@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
-from include.settings import Settings
+from include.settings import Settings, UnitKind
 from tests.infra.exceptions import UNENCRYPTED
 from tests.infra.templates import INFRA, TEMPLATES, Resource, flat, load, resources
 
@@ -238,6 +238,20 @@ def test_the_manual_names_parameters_and_outputs_that_there_are() -> None:
     assert {name for command in commands for name in re.findall(r"(\w+)=", command)} <= known
     outputs = set(load("reelflow.yaml")["Outputs"])
     assert set(re.findall(r"OutputKey=='(\w+)'", text)) | set(re.findall(r"\$\(out (\w+)\)", text)) <= outputs
+
+
+def test_the_manual_names_what_stays_on_airflows_workers() -> None:
+    lines = load("reelflow.yaml")["Outputs"]["Environment"]["Value"]["Fn::Sub"][0].splitlines()
+    (kinds,) = (value.split(",") for name, _, value in (line.partition("=") for line in lines) if name == "MEDIA_BATCH_UNITS")
+    rest = set(get_args(UnitKind)) - set(kinds)
+    assert set(kinds) <= set(get_args(UnitKind))
+    (row,) = re.findall(r"^\| `MEDIA_BATCH_UNITS` \| (.*) \|$", (INFRA.parent / "docs/aws.md").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`([a-z]+)`", row)) == rest
+
+
+def test_the_manual_names_every_pool() -> None:
+    text = (INFRA.parent / "docs/aws.md").read_text()
+    assert [name for name in Settings(_env_file=None).pools if f"`{name}`" not in text] == []
 
 
 def test_every_part_of_airflow_that_speaks_to_aws_takes_its_role() -> None:
