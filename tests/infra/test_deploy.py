@@ -66,6 +66,17 @@ def test_a_job_runs_through_what_the_outputs_name(aws: Any) -> None:
         assert found["containerProperties"]["image"] == f"123456789012.dkr.ecr.{REGION}.amazonaws.com/reelflow/{image}:1.0"
 
 
+@pytest.mark.parametrize(
+    ("runtime", "folder"), [("pods", f"s3://reelflow-media-123456789012-{REGION}/_reelflow/logs"), ("mwaa", None)]
+)
+def test_logs_of_tasks_go_to_the_media_bucket_but_where_mwaa_keeps_them_itself(
+    runtime: str, folder: str | None, aws: Any
+) -> None:
+    outputs = deploy(aws, ImageTag="1.0", AirflowRuntime=runtime)
+    settings = dict(line.split("=", 1) for line in outputs["Environment"].splitlines() if line)
+    assert settings.get("AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER") == folder
+
+
 def test_the_queue_of_dropped_objects_is_where_the_settings_say_and_has_dead_letters(aws: Any) -> None:
     outputs = deploy(aws, ImageTag="1.0")
     settings = dict(line.split("=", 1) for line in outputs["Environment"].splitlines())

@@ -75,6 +75,7 @@ def test_work_files_and_parts_of_uploads_go_and_nothing_else_does() -> None:
         "requests": ("requests/", "WorkDays"),
         "starts": ("starts/", "WorkDays"),
         "claims": ("ingest/", "ClaimDays"),
+        "task-logs": ("logs/", "LogDays"),
     }
     for name, (folder, days) in work.items():
         assert media[name]["Prefix"] == {"Fn::Sub": f"${{WorkPrefix}}{folder}"}
@@ -92,6 +93,10 @@ def test_a_claim_outlives_its_object_and_every_folder_of_the_work_prefix_has_its
     folders = {rule["Prefix"]["Fn::Sub"] for rule in rules_of("MediaBucket").values() if isinstance(rule.get("Prefix"), dict)}
     code = [path.read_text() for path in (INFRA.parent / "include").rglob("*.py")]
     used = {found for text in code for found in re.findall(r"work_prefix\}(\w+/)", text)}
+    # Airflow's own
+    used |= {
+        f"{found}/" for found in re.findall(r"s3://\$\{Bucket\}/\$\{WorkPrefix\}(\w+)", (INFRA / "reelflow.yaml").read_text())
+    }
     assert folders == {f"${{WorkPrefix}}{folder}" for folder in used}
 
 
@@ -238,6 +243,15 @@ def test_the_manual_names_parameters_and_outputs_that_there_are() -> None:
     assert {name for command in commands for name in re.findall(r"(\w+)=", command)} <= known
     outputs = set(load("reelflow.yaml")["Outputs"])
     assert set(re.findall(r"OutputKey=='(\w+)'", text)) | set(re.findall(r"\$\(out (\w+)\)", text)) <= outputs
+
+
+def test_logs_of_tasks_outlive_the_pods_that_wrote_them() -> None:
+    values = yaml.safe_load((INFRA / "helm/values.yaml").read_text())
+    logging = values["config"]["logging"]
+    assert logging["remote_logging"] == "True" or values["logs"]["persistence"]["enabled"]
+    variables = {variable["name"]: variable["value"] for variable in values["env"]}
+    assert f"AIRFLOW_CONN_{logging['remote_log_conn_id'].upper()}" in variables
+    assert "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER=s3://" in (INFRA / "reelflow.yaml").read_text()
 
 
 def test_the_manual_names_what_stays_on_airflows_workers() -> None:
