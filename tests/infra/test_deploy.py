@@ -118,6 +118,17 @@ def test_other_machines_are_there_when_they_are_asked_for(aws: Any) -> None:
     assert not definitions["SuperResolutionGpu"]["containerProperties"]["linuxParameters"].get("devices")
 
 
+def test_without_inferentia_processors_upscale(aws: Any) -> None:
+    outputs = deploy(aws, ImageTag="1.0", EnableInf1="no")
+    batch = aws("batch")
+    assert {found["jobDefinitionName"] for found in batch.describe_job_definitions()["jobDefinitions"]} == {"Transcode"}
+    settings = dict(line.split("=", 1) for line in outputs["Environment"].splitlines())
+    assert settings["MEDIA_SR_MODEL"] == "fast"
+    for name in ("QUEUE_SPOT", "QUEUE_ON_DEMAND", "JOB_DEFINITION"):
+        assert settings[f"MEDIA_BATCH_SR_{name}"] == settings[f"MEDIA_BATCH_CPU_{name}"]
+    assert outputs["SuperResolutionSpotQueue"] == "Transcode_queue_Spot"
+
+
 def test_a_network_of_the_users_own_is_used(aws: Any) -> None:
     ec2 = aws("ec2")
     subnet = ec2.describe_subnets()["Subnets"][0]

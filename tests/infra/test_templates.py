@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from email import message_from_string
 from typing import Any, get_args
 
 import pytest
@@ -151,6 +152,18 @@ def test_volumes_are_encrypted_and_containers_cannot_reach_the_machines_role() -
         data = template.properties["LaunchTemplateData"]
         assert [mapping["Ebs"]["Encrypted"] for mapping in data["BlockDeviceMappings"]] == [True]
         assert data["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+
+
+def test_a_machine_that_spot_takes_back_is_given_no_new_job() -> None:
+    for template in resources("AWS::EC2::LaunchTemplate"):
+        # Batch adds its own part to it, and takes nothing else.
+        data = message_from_string(template.properties["LaunchTemplateData"]["UserData"]["Fn::Base64"])
+        assert data.get_content_type() == "multipart/mixed"
+        assert not data.defects
+        (script,) = data.get_payload()
+        assert script.get_content_type() == "text/x-shellscript"
+        lines = script.get_payload().strip().splitlines()
+        assert lines == ["#!/bin/bash", "echo ECS_ENABLE_SPOT_INSTANCE_DRAINING=true >> /etc/ecs/ecs.config"]
 
 
 def test_machines_take_no_connections() -> None:
