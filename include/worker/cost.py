@@ -17,12 +17,15 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from include.worker.estimate import Estimate, Option, Prices, Speed, Video, estimate, speed_of_report
+from include.worker.estimate import Estimate, Option, Prices, Speed, Video, estimate
+from include.worker.measurement import Report, speed_of_report
 
 __all__ = ["load_prices", "load_speeds", "main", "render"]
 
 RATES = Path(__file__).parent / "rates"
 EXIT_USAGE = 2
+# What is estimated where neither the question nor a report says it.
+DEFAULTS = {"work": "upscale", "size": "640x360", "fps": "30", "scale": 2, "model": "fast"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,19 +34,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         prices = load_prices(options.prices)
         speeds = load_speeds(options.speeds)
+        asked = dict(DEFAULTS)
         if options.report:
-            if not options.on:
-                raise ValueError("--report wants --on, the instance type that the run's units had")
-            report = json.loads(options.report.read_text(encoding="utf-8"))
-            speeds = [speed_of_report(report, options.on, prices), *speeds]
-        result = estimate(_video(options), prices, speeds)
+            report = _report(options)
+            speed = _named(speed_of_report(report, options.on, prices), options)
+            speeds = [speed, *speeds]
+            asked |= _known(speed, report)
+        result = estimate(_video(options, asked), prices, speeds)
     except KeyError as error:
-        print(f"cost: there is no {error} in the report or in the prices", file=sys.stderr)
+        print(f"cost: there is no {error} in the prices", file=sys.stderr)
         return EXIT_USAGE
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        print(f"cost: {error.title}: {place}: {first['msg']}", file=sys.stderr)
+        print(f"cost: {': '.join(filter(None, (error.title, place, first['msg'])))}", file=sys.stderr)
         return EXIT_USAGE
     except (OSError, ValueError, yaml.YAMLError) as error:
         print(f"cost: {error}", file=sys.stderr)
@@ -67,7 +71,12 @@ def load_prices(path: Path | None = None) -> Prices:
         if "date" not in own:
             raise ValueError(f"{path} wants a `date`: of which day are these prices?")
         for name in ("instances", "storage"):
-            own[name] = table[name] | (own.get(name) or {})
+            part = own.get(name) or {}
+            if not isinstance(part, dict):
+                raise ValueError(  # noqa: TRY004 - told to users like every wrong value
+                    f"{path}: {name} is no table (see {RATES / 'prices.yaml'})"
+                )
+            own[name] = table[name] | part
         table |= own
     return Prices.model_validate(table)
 
@@ -127,28 +136,67 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m include.worker cost", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--work", choices=("upscale", "transcode"), default="upscale")
-    parser.add_argument("--size", default="640x360", metavar="WxH", help="size of the source (default 640x360)")
-    parser.add_argument("--fps", type=Fraction, default=Fraction(30), help="frames a second, as 30 or 30000/1001 (default 30)")
-    parser.add_argument("--scale", type=int, default=2, choices=(2, 4))
-    parser.add_argument("--model", default="fast", help="network: fast, balanced or quality")
+    # What has no default here is that of the report, else of DEFAULTS.
+    parser.add_argument("--work", choices=("upscale", "transcode"), help="default upscale")
+    parser.add_argument("--size", metavar="WxH", help="size of the source (default 640x360)")
+    parser.add_argument("--fps", help="frames a second, as 30 or 30000/1001 (default 30)")
+    parser.add_argument("--scale", type=int, choices=(2, 4), help="default 2")
+    parser.add_argument("--model", help="network: fast, balanced or quality (default fast)")
     parser.add_argument("--segment-seconds", type=float, default=60.0, help="seconds of video per unit (default 60)")
     parser.add_argument("--overhead-seconds", type=float, default=0.0, help="what a unit costs of a machine beside its work")
     parser.add_argument("--output-bit-rate", type=float, default=8e6, help="bits a second of what is kept (default 8e6, assumed)")
     parser.add_argument("--prices", type=Path, metavar="FILE", help="YAML or JSON laid over the built-in prices")
     parser.add_argument("--speeds", type=Path, metavar="FILE", help="YAML or JSON with speeds of your own")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="report.json of a run whose units had a machine each")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="report.json of a run whose units had a machine each; its values become the defaults",
+    )
     parser.add_argument("--on", metavar="INSTANCE", help="with --report: the type of those machines")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
-def _video(options: argparse.Namespace) -> Video:
-    width, _, height = options.size.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise ValueError(f"--size wants width and height as 640x360, not {options.size!r}")
-    names = ("work", "scale", "model", "segment_seconds", "overhead_seconds", "output_bit_rate")
-    return Video(width=int(width), height=int(height), fps=float(options.fps), **{name: getattr(options, name) for name in names})
+def _report(options: argparse.Namespace) -> Report:
+    if not options.on:
+        raise ValueError("--report wants --on, the instance type that the run's units had")
+    return Report.model_validate(json.loads(options.report.read_text(encoding="utf-8")))
+
+
+def _named(speed: Speed, options: argparse.Namespace) -> Speed:
+    """Return the speed with the network that its run had; raises :class:`ValueError` where something else was asked for."""
+    if speed.work == "upscale" and speed.model is None:
+        if options.model is None:
+            raise ValueError("the report does not name the network (MEDIA_SR_MODEL decided), so --model is wanted")
+        speed = speed.model_copy(update={"model": options.model})
+    what = f"an upscale, scale {speed.scale}, model {speed.model}" if speed.work == "upscale" else "a transcode"
+    for name in ("work", "scale", "model"):
+        given = getattr(options, name)
+        if given not in (None, getattr(speed, name)):
+            raise ValueError(f"--{name} {given}: the report is of {what}")
+    return speed
+
+
+def _known(speed: Speed, report: Report) -> dict[str, Any]:
+    """Return what a report says of its run, by the names of the options."""
+    size = f"{speed.width}x{speed.height}"
+    known = {"work": speed.work, "scale": speed.scale, "model": speed.model, "size": size, "fps": report.stream.frame_rate}
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _video(options: argparse.Namespace, asked: dict[str, Any]) -> Video:
+    asked = asked | {name: value for name, value in vars(options).items() if name in asked and value is not None}
+    size, fps = asked.pop("size"), asked.pop("fps")
+    width, _, height = size.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise ValueError(f"--size wants width and height as 640x360, not {size!r}")
+    try:
+        rate = float(Fraction(fps))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise ValueError(f"--fps wants frames a second as 30 or 30000/1001, not {fps!r}") from None
+    others = {name: getattr(options, name) for name in ("segment_seconds", "overhead_seconds", "output_bit_rate")}
+    return Video(width=int(width), height=int(height), fps=rate, **asked, **others)
 
 
 def _read(path: Path) -> Any:

@@ -6,12 +6,12 @@ A figure is ``measured``, ``given`` or rests on assumptions that it names; where
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["Estimate", "Instance", "Option", "Prices", "Speed", "Storage", "Video", "estimate", "speed_of_report"]
+__all__ = ["Estimate", "Instance", "Option", "Prices", "Speed", "Storage", "Video", "estimate"]
 
 Work = Literal["upscale", "transcode"]
 PART_BYTES = 16 * 2**20  # of a multipart upload
@@ -160,36 +160,6 @@ def estimate(video: Video, prices: Prices, speeds: Sequence[Speed]) -> Estimate:
         options=tuple(sorted(options, key=lambda option: option.on_demand)),
         unmeasured=tuple(name for name in prices.instances if name not in known),
         storage=_storage(video, prices.storage, seconds),
-    )
-
-
-def speed_of_report(report: Mapping[str, Any], instance: str, prices: Prices) -> Speed:
-    """Return the speed of a run whose units had a machine of the kind ``instance`` each, from its ``report.json``.
-
-    All that its workers did counts: fetching, computing, verifying, uploading, merging. Raises ``KeyError`` where ``report`` is
-    no such report or ``instance`` has no price.
-    """
-    machine = prices.instances[instance]
-    stream = report["source"]["probe"]["video"]
-    segments = report.get("segments")
-    upscaled = isinstance(segments, list)
-    request = report["request"] if upscaled else {}
-    frames = sum(segment["frames"] for segment in segments) if isinstance(segments, list) else report["frames"]
-    return Speed(
-        work="upscale" if upscaled else "transcode",
-        name=f"run {report['job_id']}",
-        status="measured",
-        source="report.json of that run",
-        kind=machine.kind,
-        machine=instance,
-        vcpus=machine.vcpus,
-        instance=instance,
-        model=request.get("model"),
-        scale=request.get("scale"),
-        width=stream["width"],
-        height=stream["height"],
-        frames=frames,
-        seconds=report["costs"]["wall_seconds"],
     )
 
 

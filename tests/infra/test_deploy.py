@@ -66,6 +66,17 @@ def test_a_job_runs_through_what_the_outputs_name(aws: Any) -> None:
         assert found["containerProperties"]["image"] == f"123456789012.dkr.ecr.{REGION}.amazonaws.com/reelflow/{image}:1.0"
 
 
+@pytest.mark.parametrize(
+    ("runtime", "folder"), [("pods", f"s3://reelflow-media-123456789012-{REGION}/_reelflow/logs"), ("mwaa", None)]
+)
+def test_logs_of_tasks_go_to_the_media_bucket_but_where_mwaa_keeps_them_itself(
+    runtime: str, folder: str | None, aws: Any
+) -> None:
+    outputs = deploy(aws, ImageTag="1.0", AirflowRuntime=runtime)
+    settings = dict(line.split("=", 1) for line in outputs["Environment"].splitlines() if line)
+    assert settings.get("AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER") == folder
+
+
 def test_the_queue_of_dropped_objects_is_where_the_settings_say_and_has_dead_letters(aws: Any) -> None:
     outputs = deploy(aws, ImageTag="1.0")
     settings = dict(line.split("=", 1) for line in outputs["Environment"].splitlines())
@@ -105,6 +116,17 @@ def test_other_machines_are_there_when_they_are_asked_for(aws: Any) -> None:
     kinds = {found["type"] for found in definitions["SuperResolutionGpu"]["containerProperties"]["resourceRequirements"]}
     assert "GPU" in kinds
     assert not definitions["SuperResolutionGpu"]["containerProperties"]["linuxParameters"].get("devices")
+
+
+def test_without_inferentia_processors_upscale(aws: Any) -> None:
+    outputs = deploy(aws, ImageTag="1.0", EnableInf1="no")
+    batch = aws("batch")
+    assert {found["jobDefinitionName"] for found in batch.describe_job_definitions()["jobDefinitions"]} == {"Transcode"}
+    settings = dict(line.split("=", 1) for line in outputs["Environment"].splitlines())
+    assert settings["MEDIA_SR_MODEL"] == "fast"
+    for name in ("QUEUE_SPOT", "QUEUE_ON_DEMAND", "JOB_DEFINITION"):
+        assert settings[f"MEDIA_BATCH_SR_{name}"] == settings[f"MEDIA_BATCH_CPU_{name}"]
+    assert outputs["SuperResolutionSpotQueue"] == "Transcode_queue_Spot"
 
 
 def test_a_network_of_the_users_own_is_used(aws: Any) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from email import message_from_string
+from typing import Any, get_args
 
 import pytest
 import yaml
 
-from include.settings import Settings
+from include.settings import Settings, UnitKind
 from tests.infra.exceptions import UNENCRYPTED
 from tests.infra.templates import INFRA, TEMPLATES, Resource, flat, load, resources
 
@@ -75,6 +76,7 @@ def test_work_files_and_parts_of_uploads_go_and_nothing_else_does() -> None:
         "requests": ("requests/", "WorkDays"),
         "starts": ("starts/", "WorkDays"),
         "claims": ("ingest/", "ClaimDays"),
+        "task-logs": ("logs/", "LogDays"),
     }
     for name, (folder, days) in work.items():
         assert media[name]["Prefix"] == {"Fn::Sub": f"${{WorkPrefix}}{folder}"}
@@ -92,6 +94,10 @@ def test_a_claim_outlives_its_object_and_every_folder_of_the_work_prefix_has_its
     folders = {rule["Prefix"]["Fn::Sub"] for rule in rules_of("MediaBucket").values() if isinstance(rule.get("Prefix"), dict)}
     code = [path.read_text() for path in (INFRA.parent / "include").rglob("*.py")]
     used = {found for text in code for found in re.findall(r"work_prefix\}(\w+/)", text)}
+    # Airflow's own
+    used |= {
+        f"{found}/" for found in re.findall(r"s3://\$\{Bucket\}/\$\{WorkPrefix\}(\w+)", (INFRA / "reelflow.yaml").read_text())
+    }
     assert folders == {f"${{WorkPrefix}}{folder}" for folder in used}
 
 
@@ -146,6 +152,18 @@ def test_volumes_are_encrypted_and_containers_cannot_reach_the_machines_role() -
         data = template.properties["LaunchTemplateData"]
         assert [mapping["Ebs"]["Encrypted"] for mapping in data["BlockDeviceMappings"]] == [True]
         assert data["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+
+
+def test_a_machine_that_spot_takes_back_is_given_no_new_job() -> None:
+    for template in resources("AWS::EC2::LaunchTemplate"):
+        # Batch adds its own part to it, and takes nothing else.
+        data = message_from_string(template.properties["LaunchTemplateData"]["UserData"]["Fn::Base64"])
+        assert data.get_content_type() == "multipart/mixed"
+        assert not data.defects
+        (script,) = data.get_payload()
+        assert script.get_content_type() == "text/x-shellscript"
+        lines = script.get_payload().strip().splitlines()
+        assert lines == ["#!/bin/bash", "echo ECS_ENABLE_SPOT_INSTANCE_DRAINING=true >> /etc/ecs/ecs.config"]
 
 
 def test_machines_take_no_connections() -> None:
@@ -238,6 +256,37 @@ def test_the_manual_names_parameters_and_outputs_that_there_are() -> None:
     assert {name for command in commands for name in re.findall(r"(\w+)=", command)} <= known
     outputs = set(load("reelflow.yaml")["Outputs"])
     assert set(re.findall(r"OutputKey=='(\w+)'", text)) | set(re.findall(r"\$\(out (\w+)\)", text)) <= outputs
+
+
+def test_logs_of_tasks_outlive_the_pods_that_wrote_them() -> None:
+    values = yaml.safe_load((INFRA / "helm/values.yaml").read_text())
+    logging = values["config"]["logging"]
+    assert logging["remote_logging"] == "True" or values["logs"]["persistence"]["enabled"]
+    variables = {variable["name"]: variable["value"] for variable in values["env"]}
+    assert f"AIRFLOW_CONN_{logging['remote_log_conn_id'].upper()}" in variables
+    assert "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER=s3://" in (INFRA / "reelflow.yaml").read_text()
+
+
+def test_the_manual_names_what_stays_on_airflows_workers() -> None:
+    lines = load("reelflow.yaml")["Outputs"]["Environment"]["Value"]["Fn::Sub"][0].splitlines()
+    (kinds,) = (value.split(",") for name, _, value in (line.partition("=") for line in lines) if name == "MEDIA_BATCH_UNITS")
+    rest = set(get_args(UnitKind)) - set(kinds)
+    assert set(kinds) <= set(get_args(UnitKind))
+    (row,) = re.findall(r"^\| `MEDIA_BATCH_UNITS` \| (.*) \|$", (INFRA.parent / "docs/aws.md").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`([a-z]+)`", row)) == rest
+
+
+def test_the_manual_names_every_pool() -> None:
+    text = (INFRA.parent / "docs/aws.md").read_text()
+    assert [name for name in Settings(_env_file=None).pools if f"`{name}`" not in text] == []
+
+
+def test_every_part_of_airflow_that_speaks_to_aws_takes_its_role() -> None:
+    (accounts,) = re.findall(
+        r"for account in (.+); do\n.*create-pod-identity-association", (INFRA.parent / "docs/aws.md").read_text()
+    )
+    # They submit jobs, wait for them, answer the APIs, and tell how runs end.
+    assert set(accounts.split()) == {"worker", "triggerer", "api-server", "dag-processor"}
 
 
 def test_the_chart_gets_settings_and_secrets_under_the_names_of_the_manual() -> None:

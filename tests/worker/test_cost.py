@@ -12,7 +12,8 @@ import yaml
 from include.worker import cost
 from include.worker.__main__ import main as worker
 from include.worker.cost import load_prices, load_speeds, main
-from include.worker.estimate import Option, Speed, Video, estimate, speed_of_report
+from include.worker.estimate import Option, Speed, Video, estimate
+from include.worker.measurement import Report, speed_of_report
 
 
 def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
@@ -136,10 +137,94 @@ def test_the_report_of_a_run_is_a_measurement(capsys: pytest.CaptureFixture[str]
     assert "g4dn.xlarge" not in document["unmeasured"]
 
 
+TRANSCODE = {key: value for key, value in REPORT.items() if key != "segments"} | {"frames": 60}
+
+
+def written(folder: Path, report: Any) -> tuple[str, ...]:
+    path = folder / "report.json"
+    path.write_text(json.dumps(report))
+    return "--report", str(path), "--on", "g4dn.xlarge"
+
+
 def test_the_report_of_a_transcode_is_one_too() -> None:
-    report = {key: value for key, value in REPORT.items() if key != "segments"} | {"frames": 60}
-    speed = speed_of_report(report, "c7i.xlarge", load_prices())
+    speed = speed_of_report(Report.model_validate(TRANSCODE), "c7i.xlarge", load_prices())
     assert (speed.work, speed.frames, speed.scale) == ("transcode", 60, None)
+
+
+def test_what_is_not_asked_is_what_the_run_of_the_report_was(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    report = json.loads(json.dumps(REPORT))
+    report["source"]["probe"]["video"]["frame_rate"] = "30000/1001"
+    document = ask(capsys, *written(tmp_path, report))
+    assert {name: document["video"][name] for name in ("work", "width", "height", "scale", "model")} == {
+        "work": "upscale", "width": 320, "height": 180, "scale": 4, "model": "fast"
+    }  # fmt: skip
+    # 150 frames in 30 s: 30,000 / 1,001 x 60 frames in 359.64 s.
+    assert option(document, "g4dn.xlarge")["machine_seconds"] == pytest.approx(359.64, abs=1e-3)
+    document = ask(capsys, *written(tmp_path, TRANSCODE))
+    assert (document["video"]["work"], document["video"]["fps"]) == ("transcode", 30)
+    assert option(document, "g4dn.xlarge")["name"] == "run abc"
+
+
+def test_another_size_than_the_reports_may_be_asked_for(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    # Four times the pixels, and 1,800 frames: 1,440 s.
+    found = option(ask(capsys, *written(tmp_path, REPORT), "--size", "640x360"), "g4dn.xlarge")
+    assert found["machine_seconds"] == pytest.approx(1440)
+
+
+@pytest.mark.parametrize(
+    ("report", "arguments", "told"),
+    [
+        (REPORT, ("--scale", "2"), "--scale 2: the report is of an upscale, scale 4, model fast"),
+        (REPORT, ("--model", "quality"), "--model quality: the report is of an upscale, scale 4, model fast"),
+        (REPORT, ("--work", "transcode"), "--work transcode: the report is of an upscale"),
+        (TRANSCODE, ("--work", "upscale"), "--work upscale: the report is of a transcode"),
+        (TRANSCODE, ("--scale", "2"), "--scale 2: the report is of a transcode"),
+        (REPORT | {"request": {"scale": 2, "model": None}}, (), "--model"),
+    ],
+)
+def test_a_question_that_the_report_does_not_answer_is_told(
+    report: dict[str, Any], arguments: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main([*written(tmp_path, report), *arguments]) == 2
+    captured = capsys.readouterr()
+    assert told in captured.err
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+
+
+def test_the_network_of_a_report_that_names_none_is_the_one_that_is_given(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    report = REPORT | {"request": {"scale": 2, "model": None}}
+    document = ask(capsys, *written(tmp_path, report), "--model", "quality")
+    assert option(document, "g4dn.xlarge")["name"] == "run abc"
+
+
+@pytest.mark.parametrize(
+    ("report", "told"),
+    [
+        ([REPORT], "dictionary"),
+        ({}, "job_id"),
+        (REPORT | {"source": []}, "source"),
+        (REPORT | {"segments": ["a"]}, "segments.0"),
+        ({key: value for key, value in REPORT.items() if key != "segments"}, "frames"),
+    ],
+    ids=["list", "empty", "source", "segments", "neither"],
+)
+def test_what_is_no_report_is_told_in_a_line(report: Any, told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main([*written(tmp_path, report)]) == 2
+    captured = capsys.readouterr()
+    assert told in captured.err
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("part", ["instances: [a]", "storage: 3", "instances: {c6i.large: 3}"])
+def test_what_is_no_table_of_prices_is_told_in_a_line(part: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    own = tmp_path / "prices.yaml"
+    own.write_text(f"date: 2026-01-01\n{part}\n")
+    assert main(["--prices", str(own)]) == 2
+    captured = capsys.readouterr()
+    assert part.partition(":")[0] in captured.err
+    assert captured.err.count("\n") == 1
 
 
 def test_speeds_of_ones_own_are_used(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -156,6 +241,10 @@ def test_speeds_of_ones_own_are_used(capsys: pytest.CaptureFixture[str], tmp_pat
     [
         (["--size", "640"], "640x360"),
         (["--size", "0x360"], "width"),
+        (["--fps", "1/0"], "30000/1001"),
+        (["--fps", "many"], "30000/1001"),
+        (["--fps", "1e400"], "30000/1001"),
+        (["--fps", "-1"], "fps"),
         (["--prices", "/nowhere/prices.yaml"], "prices.yaml"),
         (["--report", "/nowhere/report.json", "--on", "c6i.large"], "report.json"),
         (["--report", "x.json"], "--on"),

@@ -121,7 +121,9 @@ class BatchBackend:
             self._end(job, "cleared", attempt=self.attempt, tries=self.tries)
             return Waiting(job, movable=False, ending=True)
         verdict = decide(job, self.limits, now=self.clock(), movable=self._movable(job))
-        if verdict is Verdict.WAIT and advice not in (Verdict.WAIT, Verdict.OVER):
+        # That it waits in vain is no longer true of a job that has got its machine since.
+        is_stale = job.is_at_work and advice in (Verdict.MOVE, Verdict.STUCK)
+        if verdict is Verdict.WAIT and advice not in (Verdict.WAIT, Verdict.OVER) and not is_stale:
             verdict = advice
         return self._act(job, verdict)
 
@@ -180,12 +182,15 @@ class BatchBackend:
         if note.attempt != self.attempt:
             logger.info("Job %s failed in an earlier attempt (%s).", job.id, job.reason)
             return self._begin()
-        if job.reclaimed and self._movable(job):
-            logger.info("Job %s lost its instance %d times; the on-demand queue takes it.", job.id, max(1, len(job.attempts)))
+        # Of an array job only a child knows why it has failed.
+        failed, unit = failed_one(job, self.work, self.job, self.service)
+        if failed.reclaimed and self._movable(job):
+            logger.info(
+                "Job %s lost its instance %d times; the on-demand queue takes it.", failed.id, max(1, len(failed.attempts))
+            )
             return self._begin(moved=True)
-        job, unit = failed_one(job, self.work, self.job, self.service)
-        self._tell(job)
-        raise failure(job, unit, self.job, self.service, self._log_group(job))
+        self._tell(failed)
+        raise failure(failed, unit, self.job, self.service, self._log_group(failed))
 
     def _tell(self, job: BatchJob) -> None:
         """Note that the task knows what became of the job."""
@@ -281,5 +286,6 @@ class BatchBackend:
 
     def _movable(self, job: BatchJob) -> bool:
         lane = self.lane
-        is_spot = job.queue == lane.spot.rpartition("/")[2] and lane.spot != lane.on_demand
+        # A setting may be an ARN, and a job that was just submitted has its queue from there.
+        is_spot = job.queue.rpartition("/")[2] == lane.spot.rpartition("/")[2] and lane.spot != lane.on_demand
         return self.settings.batch_spot_fallback and is_spot

@@ -11,7 +11,7 @@ from include.errors import InternalError, MediaError
 from include.media_store.models import parse_uri
 from include.orchestration.backends.base import Document
 from include.orchestration.batch.failure import failure_of
-from include.orchestration.batch.jobs import BatchJob
+from include.orchestration.batch.jobs import RECLAIMED, BatchJob
 from include.orchestration.batch.service import BatchService
 from include.orchestration.batch.submission import Work
 from include.worker.models import UnitResult, WorkUnit
@@ -70,13 +70,13 @@ def summed(results: Sequence[UnitResult]) -> dict[str, Any]:
 
 
 def failed_one(job: BatchJob, work: Work, documents: Job, service: BatchService) -> tuple[BatchJob, WorkUnit]:
-    """Return a failed job with its unit; of an array job its first failed child."""
+    """Return a failed job with its unit; of an array job its first failed child that did not just lose its instance, if any."""
     if not job.size:
         summaries = service.find(job.queue, job.name) if job.last_attempt.exit_code is None else ()
         return _with_exit_code(job, summaries), unit_of(job, work, documents)
     uris = _manifest(job, documents)
     units = {documents.unit_uri(unit.id): unit for unit in work.units}
-    for summary in service.failed_children(job.id):
+    for summary in sorted(service.failed_children(job.id), key=_lost_its_instance):
         index = summary["jobId"].rpartition(":")[2]
         unit = units.get(uris[int(index)]) if index.isdecimal() and int(index) < len(uris) else None
         described = service.describe(summary["jobId"])
@@ -103,6 +103,10 @@ def _manifest(job: BatchJob, documents: Job) -> tuple[str, ...]:
 
     bucket, key = parse_uri(job.command[-1])
     return ArrayManifest.model_validate_json(documents.store.get_bytes(bucket, key)).units
+
+
+def _lost_its_instance(summary: Mapping[str, Any]) -> bool:
+    return str(summary.get("statusReason") or "").startswith(RECLAIMED)
 
 
 def _with_exit_code(job: BatchJob, summaries: Sequence[Mapping[str, Any]]) -> BatchJob:

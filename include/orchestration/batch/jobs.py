@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-__all__ = ["OURS", "OVER", "Attempt", "BatchJob", "Limits", "Verdict", "decide", "oldest"]
+__all__ = ["OURS", "OVER", "RECLAIMED", "Attempt", "BatchJob", "Limits", "Verdict", "decide", "oldest"]
 
 OVER = ("SUCCEEDED", "FAILED")
 AT_WORK = ("STARTING", "RUNNING")

@@ -62,7 +62,8 @@ class JobPoller:
                     await self._rounds(describe)
             except Exception as error:  # whatever AWS or the network says: waiting goes on
                 self._failures += 1
-                pause = min(LONGEST_PAUSE, self._seconds * 2**self._failures)
+                # Two to the power of a day's failures is no number of seconds any more.
+                pause = min(LONGEST_PAUSE, self._seconds * 2 ** min(self._failures, 10))
                 logger.warning("Jobs could not be looked at (%s: %s); again in %g s", type(error).__name__, error, pause)
                 await asyncio.sleep(pause)
 

@@ -219,6 +219,19 @@ def test_without_the_fallback_a_lost_instance_is_a_failure_that_says_so() -> Non
         world.attempt().advance()
 
 
+def test_a_queue_that_the_settings_name_by_its_arn_is_moved_from_as_well() -> None:
+    arn = "arn:aws:batch:us-east-1:1:job-queue/"
+    queues = {"batch_cpu_queue_spot": f"{arn}{SPOT}", "batch_cpu_queue_on_demand": f"{arn}{ON_DEMAND}"}
+    world = World(batch_runnable_seconds=100, **queues)
+    first = world.attempt().advance()
+    assert isinstance(first, Waiting)
+    assert first.movable
+    world.batch.end("job-1", "FAILED", "Host EC2 (instance i-0123456789) terminated.")
+    second = world.attempt().advance()
+    assert isinstance(second, Waiting)
+    assert (second.job.queue, second.movable) == (f"{arn}{ON_DEMAND}", False)
+
+
 @pytest.mark.parametrize(
     ("env", "queue"), [("spot", "SuperResolution_queue_Spot"), ("onDemand", "SuperResolution_queue_onDemand")]
 )
@@ -248,6 +261,17 @@ def test_a_job_past_its_deadline_is_ended_and_the_next_attempt_waits_for_that(ad
     world.batch.obey()
     assert isinstance(world.attempt(2).advance(), Waiting)
     assert (len(world.batch.submitted), world.batch.most_at_once) == (2, 1)
+
+
+@pytest.mark.parametrize("advice", [Verdict.MOVE, Verdict.STUCK], ids=["move", "no machine"])
+def test_a_job_that_has_got_its_machine_since_the_trigger_fired_is_let_run(advice: Verdict) -> None:
+    world = World()
+    world.attempt().advance()
+    world.batch.run("job-1")
+    state = world.attempt().advance(advice)
+    assert isinstance(state, Waiting)
+    assert (state.job.id, state.ending, world.batch.terminated) == ("job-1", False, [])
+    assert not world.note["ending"]
 
 
 def test_a_cleared_task_whose_old_job_is_ended_under_its_feet_submits_another_one() -> None:
@@ -435,13 +459,43 @@ def test_a_killed_child_is_told_with_its_exit_code_even_where_only_the_list_has_
         world.attempt().advance()
 
 
+def fail_child(world: World, index: int, reason: str = "", **container: Any) -> None:
+    """Let a child of the first job fail."""
+    told = {"statusReason": reason, "startedAt": world.batch.now * 1000}
+    world.batch.jobs[f"job-1:{index}"] = told | {
+        "jobId": f"job-1:{index}", "jobName": "n", "jobQueue": world.batch.jobs["job-1"]["jobQueue"], "status": "FAILED",
+        "attempts": [told | {"container": container}],
+    }  # fmt: skip
+
+
+def test_a_group_whose_child_lost_its_instance_too_often_goes_to_the_on_demand_queue() -> None:
+    world = group()
+    world.attempt().advance()
+    world.finish(world.units[0])
+    fail_child(world, 1, "Host EC2 (instance i-0123456789) terminated.")
+    world.batch.end("job-1", "FAILED", "Array Child Job failed")
+    state = world.attempt().advance()
+    assert isinstance(state, Waiting)
+    assert (state.job.id, state.job.queue) == ("job-2", "SuperResolution_queue_onDemand")
+    assert world.batch.submitted[1]["arrayProperties"] == {"size": 2}
+
+
+def test_a_child_with_an_error_of_its_own_tells_more_than_one_whose_instance_was_taken() -> None:
+    world = group()
+    world.attempt().advance()
+    fail_child(world, 0, "Host EC2 (instance i-0123456789) terminated.")
+    fail_child(world, 1, "Essential container in task exited", exitCode=10)
+    now = datetime.fromtimestamp(world.batch.now, timezone.utc)
+    world.finish(world.units[1], status="failed", error=TRUNCATED, finished_at=now)
+    world.batch.end("job-1", "FAILED", "Array Child Job failed")
+    with pytest.raises(InvalidInputData, match="truncated"):
+        world.attempt().advance()
+
+
 def test_the_error_of_a_group_is_that_of_its_first_failed_child() -> None:
     world = group()
     world.attempt().advance()
-    world.batch.jobs["job-1:1"] = {
-        "jobId": "job-1:1", "jobName": "n", "status": "FAILED", "startedAt": world.batch.now * 1000,
-        "attempts": [{"container": {"logStreamName": "child", "exitCode": 10}, "startedAt": world.batch.now * 1000}],
-    }  # fmt: skip
+    fail_child(world, 1, logStreamName="child", exitCode=10)
     now = datetime.fromtimestamp(world.batch.now, timezone.utc)
     world.finish(world.units[1], status="failed", error=TRUNCATED, finished_at=now)
     world.batch.end("job-1", "FAILED")

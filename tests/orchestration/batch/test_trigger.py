@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from include.orchestration.backends.batch import STOPPED
+from include.orchestration.batch import poller as poller_module
 from include.orchestration.batch.jobs import BatchJob, Verdict
 from include.orchestration.batch.poller import JobPoller, shared_poller
 from include.orchestration.batch.progress import read_progress
@@ -104,6 +105,22 @@ def test_errors_are_waited_out_and_a_job_that_batch_has_forgotten_is_over() -> N
     assert watch(fleet) is Verdict.OVER
     assert fleet.connections == 3
     assert len(fleet.calls) == 2 + module.LOST_AFTER
+
+
+def test_a_day_without_an_answer_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = Fleet(lambda job_id, call: described(job_id, "SUCCEEDED"))
+    fleet.errors = looks = 24 * 60
+    pauses: list[float] = []
+    wait = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        await wait(0)
+
+    monkeypatch.setattr(poller_module, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": sleep}))
+    assert watch(fleet) is Verdict.OVER
+    assert pauses[:looks] == sorted(pauses[:looks])
+    assert max(pauses) <= poller_module.LONGEST_PAUSE
 
 
 def test_a_hundred_jobs_are_one_call_and_each_trigger_hears_of_its_own() -> None:
