@@ -138,7 +138,8 @@ def _run(stack: Stack | ComposeStack, clip: Path, small: Path, work: Path, numbe
                 check_hls(entry, source, numbered)
             else:
                 check_rendition(entry.name, entry, source, numbered)
-            expect(bool(json.loads((entry.parent / "report.json").read_text())), "report.json is empty")
+            report = entry.with_name("report.json" if kind == "m3u8" else f"{entry.stem}.report.json")
+            expect(bool(json.loads(report.read_text())), f"{report.name} is empty")
         output_key = finished["upscaled"]["output_key"]
         say(f"    upscaled: s3://{stack.bucket}/{output_key}, {len(finished['upscaled']['segments'])} segments")
         upscaled = work / "upscaled.mp4"
