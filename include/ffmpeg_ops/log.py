@@ -99,9 +99,13 @@ def may_come_of_a_seek(told: str) -> bool:
     return _START_UP.search(told) is not None
 
 
-def damage(lines: Iterable[LogLine]) -> tuple[str, ...]:
-    """Return the distinct messages with which demuxers and decoders tell of damage in a source, in order."""
-    return tuple(dict.fromkeys(complaints(lines)))
+def damage(lines: Iterable[LogLine], private: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the distinct messages with which demuxers and decoders tell of damage in a source, in order.
+
+    ``private`` are the paths of the program's files, which stay hidden.
+    """
+    private = tuple(private)
+    return tuple(dict.fromkeys(hide_paths(message, private) for message in complaints(lines)))
 
 
 def complaints(lines: Iterable[LogLine]) -> Iterator[str]:
