@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -46,6 +47,7 @@ def main() -> int:
     numbered = arguments.video is None
     clip = arguments.video or work / "clip.mp4"
     small = work / "small.mp4"
+    _remove_former(work, arguments.video)
     if numbered:
         say(f"==> making clips: {arguments.seconds} s of 1280x720 and 8 s of 320x180, numbered frames, 440 Hz tone")
     maker = threading.Thread(target=_make_clips, args=(None if numbered else clip, work, arguments.seconds))
@@ -68,6 +70,15 @@ def main() -> int:
             say("==> the stack is still running; `make down` stops it")
         else:
             down()
+
+
+def _remove_former(work: Path, video: Path | None) -> None:
+    """Remove what a former demonstration has left, which would else be verified where this one publishes less."""
+    for folder in ("m3u8", "mp4"):
+        shutil.rmtree(work / folder, ignore_errors=True)
+    for file in ("clip.mp4", "small.mp4", "upscaled.mp4"):
+        if video is None or video.absolute() != work / file:
+            (work / file).unlink(missing_ok=True)
 
 
 def _make_clips(video: Path | None, work: Path, seconds: int) -> None:
