@@ -151,7 +151,7 @@ def resolve(
     if not settings.allows_bucket(request.bucket) or not store.bucket_exists(request.bucket):
         raise NotFound(f"bucket: there is no bucket {request.bucket!r} here that requests may name.")
     for field, value in (("src", request.src), ("dst", request.dst)):
-        if settings.work_prefix and value.startswith(settings.work_prefix):
+        if value.startswith(settings.work_prefix):
             raise ParameterError(f"{field}: {settings.work_prefix!r} is kept for work in progress; choose another folder.")
     check_not_watched(settings, "dst", request.bucket, request.dst)
     sources = _folder(store, settings, request) if request.is_folder else [_file(store, settings, request)]
@@ -207,7 +207,7 @@ def _folder(store: ObjectStore, settings: Settings, request: VideoTranscodeReque
     for number, ref in enumerate(store.list(request.bucket, request.src)):
         if number >= cap * _SCAN_FACTOR or (len(found) > cap and not mixed):
             raise too_many
-        is_work = bool(settings.work_prefix) and ref.key.startswith(settings.work_prefix)
+        is_work = ref.key.startswith(settings.work_prefix)
         if not (is_work or _is_skipped(ref.key) or (outputs_apart and ref.key.startswith(request.dst))):
             found.append(ref)
     if mixed:
