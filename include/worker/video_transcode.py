@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from include.errors import LimitExceeded, NotFound, ParameterError
 from include.media_store.models import ObjectRef
 from include.settings import Settings
-from include.worker.requests import TranscodeRequest, check_key, split_key
+from include.worker.requests import TranscodeRequest, check_key, check_text, split_key
 from include.worker.watched_folders import check_not_watched, is_watched
 
 if TYPE_CHECKING:
@@ -118,6 +118,11 @@ class VideoTranscodeRequest(BaseModel):
         if value.startswith("/"):
             raise ValueError("must not start with '/'")
         return check_key(value)
+
+    @field_validator("contentprovider")
+    @classmethod
+    def _check_provider(cls, value: str | None) -> str | None:
+        return value if value is None else check_text(value)
 
     @property
     def is_test(self) -> bool:
