@@ -16,6 +16,7 @@ Every failure that a user can see is one of these. Airflow's retry policy reads 
     ├── InternalError               InternalError           yes        500
     │   ├── VerificationFailed      VerificationFailed      yes        500
     │   └── StorageError            StorageError            yes        503
+    ├── StorageDenied               StorageDenied           no         503
     ├── ObjectExists                ObjectExists            no         409
     ├── TargetFailed                TargetFailed            no         502
     ├── TimedOut                    TimeOut                 yes        504
@@ -40,6 +41,7 @@ __all__ = [
     "OutputNotSupported",
     "ParameterError",
     "RequestError",
+    "StorageDenied",
     "StorageError",
     "TargetFailed",
     "TimedOut",
@@ -144,6 +146,13 @@ class StorageError(InternalError):
     """The object store or a table did not answer, or answered nonsense."""
 
     code = "StorageError"
+    http_status = 503
+
+
+class StorageDenied(MediaError):
+    """The object store refuses our own credentials: the caller, who was let in, can do nothing about it."""
+
+    code = "StorageDenied"
     http_status = 503
 
 

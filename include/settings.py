@@ -24,6 +24,7 @@ __all__ = ["Settings", "SigningKey", "get_settings", "render_table"]
 
 ApiKeys = Annotated[dict[str, SecretStr], NoDecode]
 UPLOADS_PREFIX = "uploads/"  # contract 4's own
+_FOLDER = r"[^/].*/"
 UnitKind = Literal["plan", "video", "audio", "finish", "split", "upscale", "merge", "live"]
 
 
@@ -384,17 +385,26 @@ class Settings(BaseSettings):
                 raise ValueError(f"MEDIA_ALLOWED_NETWORKS: {error}") from error
         return value
 
+    @field_validator("work_prefix")
+    @classmethod
+    def _check_work_prefix(cls, value: str) -> str:
+        if not re.fullmatch(_FOLDER, value):
+            raise ValueError(
+                f"MEDIA_WORK_PREFIX wants a folder that ends with a slash and does not begin with one, not {value!r}"
+            )
+        return value
+
     @model_validator(mode="after")
     def _check_ingest(self) -> Settings:
         prefixes = self.ingest_prefixes
         for folder in (*prefixes, self.ingest_output, self.ingest_finished_folder):
-            if not re.fullmatch(r"[^/].*/", folder):
+            if not re.fullmatch(_FOLDER, folder):
                 raise ValueError(f"ingest wants folders that end with a slash and do not begin with one, not {folder!r}")
         # What was made, or is in the making, must never be taken for something to begin with.
         kept_apart = (self.ingest_output, self.ingest_finished_folder, self.work_prefix, UPLOADS_PREFIX)
         for number, prefix in enumerate(prefixes):
             for other in (*prefixes[:number], *kept_apart):
-                if other and (prefix.startswith(other) or other.startswith(prefix)):
+                if prefix.startswith(other) or other.startswith(prefix):
                     raise ValueError(f"the folders {prefix!r} and {other!r} overlap: ingest would take what it has made")
         return self
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -46,6 +47,7 @@ def main() -> int:
     numbered = arguments.video is None
     clip = arguments.video or work / "clip.mp4"
     small = work / "small.mp4"
+    _remove_former(work, arguments.video)
     if numbered:
         say(f"==> making clips: {arguments.seconds} s of 1280x720 and 8 s of 320x180, numbered frames, 440 Hz tone")
     maker = threading.Thread(target=_make_clips, args=(None if numbered else clip, work, arguments.seconds))
@@ -68,6 +70,15 @@ def main() -> int:
             say("==> the stack is still running; `make down` stops it")
         else:
             down()
+
+
+def _remove_former(work: Path, video: Path | None) -> None:
+    """Remove what a former demonstration has left, which would else be verified where this one publishes less."""
+    for folder in ("m3u8", "mp4"):
+        shutil.rmtree(work / folder, ignore_errors=True)
+    for file in ("clip.mp4", "small.mp4", "upscaled.mp4"):
+        if video is None or video.absolute() != work / file:
+            (work / file).unlink(missing_ok=True)
 
 
 def _make_clips(video: Path | None, work: Path, seconds: int) -> None:
@@ -138,7 +149,8 @@ def _run(stack: Stack | ComposeStack, clip: Path, small: Path, work: Path, numbe
                 check_hls(entry, source, numbered)
             else:
                 check_rendition(entry.name, entry, source, numbered)
-            expect(bool(json.loads((entry.parent / "report.json").read_text())), "report.json is empty")
+            report = entry.with_name("report.json" if kind == "m3u8" else f"{entry.stem}.report.json")
+            expect(bool(json.loads(report.read_text())), f"{report.name} is empty")
         output_key = finished["upscaled"]["output_key"]
         say(f"    upscaled: s3://{stack.bucket}/{output_key}, {len(finished['upscaled']['segments'])} segments")
         upscaled = work / "upscaled.mp4"

@@ -266,6 +266,9 @@ CLIPS: dict[str, Clip] = {
     "open_gop_264_ts": Clip(
         ".ts", [*numbers(), *tone(), *X264, "-x264-params", "open-gop=1:bframes=3:b-pyramid=normal:scenecut=0", *AAC]
     ),
+    "closed_gop_264": Clip(
+        ".mp4", [*numbers(), *X264, "-x264-params", "bframes=3:b-pyramid=normal:ref=4:scenecut=0", *FAST], encoders=("libx264",)
+    ),
     "open_gop_265": Clip(
         ".mp4", [*numbers(), *tone(), *_x265("open-gop=1:keyint=50:min-keyint=50:bframes=4:scenecut=0"), *AAC, *FAST],
         encoders=("libx265", "aac"),

@@ -58,3 +58,9 @@ def test_signing_keys_that_are_wrong_are_refused_without_repeating_them(value):
     with pytest.raises(ValidationError, match="MEDIA_SIGNING_KEYS") as refused:
         Settings(signing_keys=value)
     assert "secretvalue" not in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ["", "work", "/work/"], ids=["empty", "no-folder", "from-the-root"])
+def test_work_files_have_a_folder_of_their_own(value):
+    with pytest.raises(ValidationError, match="MEDIA_WORK_PREFIX wants a folder"):
+        Settings(_env_file=None, work_prefix=value)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from include.errors import InputError, InternalError, InvalidInputData, OutputNotSupported
-from include.ffmpeg_ops import commands, log, rates, runner, tonemap
+from include.ffmpeg_ops import commands, log, rates, runner, seeking, tonemap
 from include.ffmpeg_ops.encoders import STATISTICS
 from include.ffmpeg_ops.models import AudioTarget, AudioTask, VideoTask
 from include.ffmpeg_ops.runner import Command, Completed, Progress
@@ -39,10 +39,10 @@ def run_chunk(
 ) -> dict[str, Path]:
     """Encode (or copy) one chunk in all its rungs into ``out_dir``; return role → file (rung names, ``thumbnail-00001``, …).
 
-    What comes of a seek is not trusted: where a frame is missing, or the decoder complains, the chunk is decoded once more from
-    the start of the file, and ``on_restart`` is told why. Raises :class:`InvalidInputData` for a source that is damaged in or
-    before this chunk (under the policy ``salvage`` only where no frame of the chunk can be decoded), and
-    :class:`OutputNotSupported` for a bitrate that is too low for the size, and for a stream that cannot be copied.
+    What comes of a seek is not trusted: where a frame is missing, or the decoder complains of what the seek does not explain, the
+    chunk is decoded once more from the start of the file, and ``on_restart`` is told why. Raises :class:`InvalidInputData` for a
+    source that is damaged in or before this chunk (under the policy ``salvage`` only where no frame of the chunk can be
+    decoded), and :class:`OutputNotSupported` for a bitrate that is too low for the size, and for a stream that cannot be copied.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     encoder = _Encoder(source, out_dir, deadline, on_progress, cancelled, settings)
@@ -105,13 +105,18 @@ class _Encoder:
         finally:
             for path in self.out_dir.glob(f"*{STATISTICS}*"):
                 path.unlink()
-        faults = list(log.damage(completed.log, after_seek=task.chunk.seek_pts is not None))
+        faults = list(completed.damage)
         for name, path in command.outputs.items():
             faults += _chunk_faults(name, task, _packets(path, self.settings))
         pictures = len(_thumbnails(self.out_dir))
         if pictures != len(task.chunk.thumbnails):
             faults.append(f"{pictures} thumbnails were made, expected {len(task.chunk.thumbnails)}")
-        return faults
+        return [] if self._come_of_the_seek(task, faults) else faults
+
+    def _come_of_the_seek(self, task: VideoTask, faults: Sequence[str]) -> bool:
+        if task.chunk.seek_pts is None or not faults or not all(map(log.may_come_of_a_seek, faults)):
+            return False
+        return seeking.explains(self.source, task, timeout=self._left(), cancelled=self.cancelled, settings=self.settings)
 
     def keep_rate(self, task: VideoTask) -> None:
         """Encode again in two passes where one has missed its bitrate.
@@ -156,8 +161,12 @@ class _Encoder:
             if self.on_progress is not None:
                 self.on_progress(replace(progress, frames=count(progress.frames)))
 
-        left = None if self.deadline is None else max(self.deadline - time.monotonic(), 0.001)
-        return runner.run(command, on_progress=on_progress, timeout=left, cancelled=self.cancelled, settings=self.settings)
+        return runner.run(
+            command, on_progress=on_progress, timeout=self._left(), cancelled=self.cancelled, settings=self.settings
+        )
+
+    def _left(self) -> float | None:
+        return None if self.deadline is None else max(self.deadline - time.monotonic(), 0.001)
 
 
 class _Packet(NamedTuple):

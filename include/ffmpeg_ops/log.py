@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from include.errors import (
@@ -15,7 +15,7 @@ from include.errors import (
     OutputNotSupported,
 )
 
-__all__ = ["LogLine", "damage", "failure", "hide_paths", "lost_output", "no_decoder", "parse"]
+__all__ = ["LogLine", "complaints", "damage", "failure", "hide_paths", "lost_output", "may_come_of_a_seek", "no_decoder", "parse"]
 
 LEVELS = ("panic", "fatal", "error", "warning", "info", "verbose", "debug", "trace")
 
@@ -82,8 +82,8 @@ _DAMAGE_PLAIN = re.compile(
 )
 
 
-# What decoders say of pictures before the first keyframe, where reading began between two. None of it stays without
-# consequence after the keyframe: the picture it is about is missing, which counting shows.
+# What decoders say of pictures that refer to others which were not read: where reading began between two keyframes, and just
+# the same where packets are missing in the source.
 _START_UP = re.compile(
     r"non-existing [SP]PS|[SP]PS id out of range|decode_slice_header error|no frame!|co located POCs unavailable|"
     r"reference picture missing during reorder|missing reference picture|mmco: unref short failure|illegal short term buffer|"
@@ -94,12 +94,22 @@ _START_UP = re.compile(
 )
 
 
-def damage(lines: Iterable[LogLine], *, after_seek: bool = False) -> tuple[str, ...]:
+def may_come_of_a_seek(told: str) -> bool:
+    """Tell whether a message of damage may also mean that reading began in the middle of a sound source."""
+    return _START_UP.search(told) is not None
+
+
+def damage(lines: Iterable[LogLine], private: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the distinct messages with which demuxers and decoders tell of damage in a source, in order.
 
-    ``after_seek`` leaves out those that starting between keyframes explains.
+    ``private`` are the paths of the program's files, which stay hidden.
     """
-    found: dict[str, None] = {}
+    private = tuple(private)
+    return tuple(dict.fromkeys(hide_paths(message, private) for message in complaints(lines)))
+
+
+def complaints(lines: Iterable[LogLine]) -> Iterator[str]:
+    """Yield each of these messages as often as it was written."""
     for line in lines:
         if line.level not in LEVELS[:4] or any(_OURS.match(component) for component in line.components):
             continue
@@ -109,9 +119,8 @@ def damage(lines: Iterable[LogLine], *, after_seek: bool = False) -> tuple[str, 
             told = _DAMAGE_WARNING.search(line.message)
         else:
             told = None if _HARMLESS.search(line.message) else re.match("", line.message)
-        if told and not (after_seek and _START_UP.search(line.message)):
-            found[f"{line.components[-1]}: {line.message}" if line.components else line.message] = None
-    return tuple(found)
+        if told:
+            yield f"{line.components[-1]}: {line.message}" if line.components else line.message
 
 
 _LOST_OUTPUT = re.compile(r"No space left on device|Error (writing trailer|closing file)")

@@ -71,18 +71,19 @@ class Command:
 
 @dataclass(frozen=True)
 class Completed:
-    """A process that ended well; ``frames`` is the last count of the first video output."""
+    """A process that ended well; ``frames`` is the last count of the first video output, ``private`` are its files' paths."""
 
     stdout: str
     log: tuple[LogLine, ...]
     wall_seconds: float
     cpu_seconds: float
     frames: int | None
+    private: frozenset[str] = frozenset()
 
     @cached_property
     def damage(self) -> tuple[str, ...]:
-        """Messages of demuxers and decoders that tell of damage in a source."""
-        return log.damage(self.log)
+        """Messages of demuxers and decoders that tell of damage in a source, without paths of ours."""
+        return log.damage(self.log, self.private)
 
 
 def input_options(kind: Literal["source", "url", "concat", "hls", "image2"] = "source") -> tuple[str, ...]:
@@ -234,11 +235,11 @@ def command_line(command: Command, progress: bool, settings: Settings) -> list[s
 def outcome(command: Command, child: Child, status: int, stdout: str) -> Completed:
     """Return how a process ended; raise what its failure means."""
     role = command.argv[0]
+    private = frozenset(arg.removeprefix("file:") for arg in command.argv if arg.startswith(("/", "file:/")))
     if status != 0 or log.lost_output(child.log) or log.no_decoder(child.log):
-        private = {arg.removeprefix("file:") for arg in command.argv if arg.startswith(("/", "file:/"))}
         error = log.failure(role, status, tuple(child.log), private)
         raise type(error)(redacted(error.message, command.argv))
-    return Completed(stdout, tuple(child.log), time.monotonic() - child.started, child.cpu_seconds, child.frames)
+    return Completed(stdout, tuple(child.log), time.monotonic() - child.started, child.cpu_seconds, child.frames, private)
 
 
 def _program(role: str, settings: Settings) -> str:

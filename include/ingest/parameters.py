@@ -91,7 +91,7 @@ def request_for(settings: Settings, kind: Kind, looked: Looked, sidecar: Sidecar
     if parameters.callback is not None:
         check_callback(parameters.callback.url, INGEST_CLIENT, settings)
     folder = parameters.request.folder
-    if folder.startswith((*settings.ingest_prefixes, *filter(None, [settings.work_prefix]))):
+    if folder.startswith((*settings.ingest_prefixes, settings.work_prefix)):
         field = "dst" if kind == "transcode" else "output_folder"
         raise ParameterError(
             f"{field}: {folder!r} lies in a folder that is watched, or kept for work in progress; choose another."

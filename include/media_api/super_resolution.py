@@ -106,7 +106,7 @@ async def read_status(client: Client, services: ServicesDependency, run_id: str)
 def _look(services: Services, wanted: SuperResolutionRequest) -> tuple[ObjectRef, int]:
     """Return the source, and how many segments it will have at the most; raises what is wrong with it."""
     settings, store = services.settings, services.store
-    if settings.work_prefix and wanted.key.startswith(settings.work_prefix):
+    if wanted.key.startswith(settings.work_prefix):
         raise ParameterError(f"key: {settings.work_prefix!r} is kept for work in progress.")
     check_not_watched(settings, "key", wanted.bucket, wanted.destination_key)
     source = store.head(wanted.bucket, wanted.key)

@@ -224,7 +224,7 @@ def _check_place(field: str, url: MediaUrl, settings: Settings, *, is_target: bo
         return
     if not settings.allows_bucket(url.bucket):
         raise ParameterError(f"{field}: {url.bucket!r} is no bucket that requests may name.")
-    if settings.work_prefix and url.key.startswith(settings.work_prefix):
+    if url.key.startswith(settings.work_prefix):
         raise ParameterError(f"{field}: {settings.work_prefix!r} is kept for work in progress.")
     if is_target:
         check_not_watched(settings, field, url.bucket, url.key)

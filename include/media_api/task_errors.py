@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from include.errors import AccessDenied, InputError, MediaError, OutputNotSupported, RequestError, error_from_document
+from include.errors import InputError, MediaError, OutputNotSupported, RequestError, error_from_document
 from include.media_api.errors import validation_message
 
 __all__ = ["Refusal", "TaskError", "add_error_handlers", "refused_profile", "task_error"]
@@ -62,6 +62,7 @@ _CODES: dict[str, Code] = {code: code for code in get_args(Code)} | {
     "LimitExceeded": "InvalidInputData",
     "Forbidden": "InternalError",
     "VerificationFailed": "InternalError",
+    "StorageDenied": "InternalError",
     "StorageError": "InternalError",
     "ObjectExists": "InternalError",
     "TargetFailed": "Unknown",
@@ -103,10 +104,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(MediaError)
     async def media_error(request: Request, error: MediaError) -> JSONResponse:
-        if isinstance(error, AccessDenied):
-            # Ours with the object store: the caller was let in before this.
-            status, code = 503, "InternalError"
-        elif isinstance(error, RequestError):
+        if isinstance(error, RequestError):
             status, code = 400, "InvalidParameterException"
         elif isinstance(error, InputError):
             status, code = 400, error.code

@@ -14,7 +14,7 @@ from include.media_api.services import Services
 from include.media_api.submit import RunStarter
 from include.media_api.task_status import LIVE_DAG, note_cancelled, settled
 from include.media_api.upload_service import UPLOAD_DAG, UploadService
-from include.media_pages.documents import job_of, reading
+from include.media_pages.documents import job_of
 from include.media_pages.jobs import Jobs
 from include.media_pages.login import Person
 from include.media_pages.models import Job
@@ -66,8 +66,7 @@ class Actions:
             if kind_of(dag_id, run.conf) == "task" and (job := self._job_of(run)) is not None:
                 async with self._note_restored(job):
                     # Else it would be told as cancelled, and a live one would end at once.
-                    with reading():
-                        await run_sync(job.store.delete, job.bucket, job.cancelled_key)
+                    await run_sync(job.store.delete, job.bucket, job.cancelled_key)
                     await self._clear(run)
             else:
                 await self._clear(run)
@@ -89,10 +88,9 @@ class Actions:
             await self._gateway.stop(run.dag_id, run.run_id)
             return
         async with self._note_restored(job):
-            with reading():
-                if await run_sync(settled, job, run) is not None:
-                    raise Conflict("The job has ended already.")
-                await run_sync(note_cancelled, job)
+            if await run_sync(settled, job, run) is not None:
+                raise Conflict("The job has ended already.")
+            await run_sync(note_cancelled, job)
             # A live unit looks for the note, closes its recordings and ends; Airflow would give it seconds.
             if run.dag_id != LIVE_DAG or run.state == "queued":
                 await self._gateway.stop(run.dag_id, run.run_id)
@@ -100,8 +98,7 @@ class Actions:
     @asynccontextmanager
     async def _note_restored(self, job: documents.Job) -> AsyncIterator[None]:
         """Put the note that a job was stopped back as it was, or was not, where what is done meanwhile fails."""
-        with reading():
-            before = await run_sync(_note_of, job)
+        before = await run_sync(_note_of, job)
         try:
             yield
         except Exception:

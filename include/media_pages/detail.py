@@ -17,7 +17,7 @@ from include.media_api.upload_service import UploadService
 from include.media_pages.detail_live import LiveReader, delivered
 from include.media_pages.detail_media import Known, MediaReader
 from include.media_pages.detail_upload import read_upload, upload_fields, upload_problem
-from include.media_pages.documents import Documents, job_of, reading
+from include.media_pages.documents import Documents, job_of
 from include.media_pages.hls import NO_PLAYLIST, rewritten
 from include.media_pages.models import Job, JobDetail, Problem
 from include.media_pages.related import related_to
@@ -56,10 +56,9 @@ class Details:
     async def job_detail(self, run: Run, job: Job, tasks: Sequence[TaskState], *, root: str) -> JobDetail:
         """Return the row ``job`` of the list with all the rest; ``root`` is the path that the app is mounted at."""
         playlists = f"{root}/data/jobs/{quote(run.dag_id, safe='')}/{quote(run.run_id, safe='')}/hls/"
-        with reading():
-            upload = await run_sync(read_upload, self._uploads.uploads, run) if run.dag_id == UPLOAD_DAG else None
-            related = await related_to(self._services, run, upload)
-            known = await run_sync(self._known, run, job, tasks, playlists)
+        upload = await run_sync(read_upload, self._uploads.uploads, run) if run.dag_id == UPLOAD_DAG else None
+        related = await related_to(self._services, run, upload)
+        known = await run_sync(self._known, run, job, tasks, playlists)
         fields: dict[str, Any] = dict(known.fields)
         problem = known.problem
         if job.kind == "task" and "destinations" not in fields:
@@ -85,8 +84,7 @@ class Details:
         """Return a playlist of what a job has published; :class:`NotFound` for any path that is none of these."""
 
         async def read() -> str:
-            with reading():
-                return await run_sync(self._playlist, run, path, limiter=self._rewriters)
+            return await run_sync(self._playlist, run, path, limiter=self._rewriters)
 
         return await self.playlists((run.dag_id, run.run_id, path), read)
 

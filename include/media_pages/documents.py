@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from cachetools import LRUCache
 from pydantic import BaseModel, ValidationError
 
-from include.errors import AccessDenied, MediaError, NotFound, StorageError
+from include.errors import MediaError, NotFound
 from include.ffmpeg_ops.parallel import in_parallel
 from include.media_store.models import ObjectRef
 from include.media_store.objects import ObjectStore
@@ -21,7 +20,7 @@ from include.worker.job import AnyRequest, Job
 from include.worker.models import Outcome, SuperResolutionRequest, TranscodeRequest, UnitResult
 from include.worker.task_request import TaskReference
 
-__all__ = ["Documents", "Folder", "job_of", "reading", "request_of"]
+__all__ = ["Documents", "Folder", "job_of", "request_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -63,15 +62,6 @@ def request_of(settings: Settings, dag_id: str, conf: Mapping[str, Any]) -> AnyR
     return request if settings.allows_bucket(request.bucket) else None
 
 
-@contextmanager
-def reading() -> Iterator[None]:
-    """Raise ``StorageError`` where S3 or a table refuses the server: it is not the user who may not do this."""
-    try:
-        yield
-    except AccessDenied as error:
-        raise StorageError(error.message) from error
-
-
 @dataclass(frozen=True)
 class Folder:
     """What there is in a job's folder: results by unit id, which plan, what became of it."""
@@ -83,7 +73,7 @@ class Folder:
 
 
 class Documents:
-    """Reads documents; raises ``StorageError`` and ``AccessDenied``, and nothing about what a document holds.
+    """Reads documents; raises ``StorageError`` and ``StorageDenied``, and nothing about what a document holds.
 
     Methods may be called from several threads.
     """

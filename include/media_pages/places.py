@@ -30,9 +30,7 @@ class Places:
 
     def hold(self, ref: ObjectRef) -> bool:
         """Tell whether an object is of this output."""
-        if not self.settings.allows_bucket(ref.bucket) or (
-            self.settings.work_prefix and ref.key.startswith(self.settings.work_prefix)
-        ):
+        if not self.settings.allows_bucket(ref.bucket) or ref.key.startswith(self.settings.work_prefix):
             return False
         return any(
             ref.bucket == bucket and (ref.key == start or ((start.endswith("/") or not start) and ref.key.startswith(start)))

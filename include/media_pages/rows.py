@@ -14,7 +14,7 @@ from typing import Any
 from anyio.to_thread import run_sync
 from cachetools import LRUCache
 
-from include.errors import AccessDenied, Cancelled, NotFound, StorageError
+from include.errors import Cancelled, NotFound, StorageDenied, StorageError
 from include.ffmpeg_ops.parallel import in_parallel
 from include.ffmpeg_ops.redaction import redacted
 from include.ingest.claims import Claims
@@ -110,7 +110,7 @@ class Rows:
                 return self._failed(row, tasks)
             if state == "running":
                 return self._at_work(row, tasks)
-        except (StorageError, AccessDenied) as error:
+        except (StorageError, StorageDenied) as error:
             # The list is of use without the documents, too.
             logger.warning("The run %s is shown without what its documents tell: %s", run.run_id, error)
             return replace(row, is_retryable=state == "failed")

@@ -26,7 +26,7 @@ class Credentials:
 
 
 class UploadAccess:
-    """Issues credentials and part URLs. Methods raise ``AccessDenied``, ``NotFound`` or ``StorageError``."""
+    """Issues credentials and part URLs. Methods raise ``StorageDenied``, ``NotFound`` or ``StorageError``."""
 
     def __init__(self, settings: Settings, *, sts: Any = None) -> None:
         self._settings = settings

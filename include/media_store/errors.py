@@ -9,7 +9,7 @@ from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError, S3UploadFailedError
 
-from include.errors import AccessDenied, MediaError, NotFound, ObjectExists, StorageError
+from include.errors import MediaError, NotFound, ObjectExists, StorageDenied, StorageError
 
 __all__ = ["error_code", "translated"]
 
@@ -34,7 +34,7 @@ def error_code(error: ClientError) -> str:
 
 @contextmanager
 def translated(action: str, uri: str) -> Iterator[None]:
-    """Raise ``NotFound``, ``AccessDenied``, ``ObjectExists`` or ``StorageError`` for what the SDK raises inside.
+    """Raise ``NotFound``, ``StorageDenied``, ``ObjectExists`` or ``StorageError`` for what the SDK raises inside.
 
     ``action`` is an English verb ("read") and ``uri`` names the object. The SDK's own text stays out of the message:
     it may hold host names and request ids.
@@ -44,7 +44,7 @@ def translated(action: str, uri: str) -> Iterator[None]:
     except ClientError as error:
         raise _translate(error, action, uri) from error
     except (NoCredentialsError, PartialCredentialsError) as error:
-        raise AccessDenied(f"Cannot {action} {uri}: no complete AWS credentials are configured.") from error
+        raise StorageDenied(f"Cannot {action} {uri}: no complete AWS credentials are configured.") from error
     except (
         BotoCoreError,
         Boto3Error,
@@ -62,7 +62,7 @@ def _translate(error: ClientError, action: str, uri: str) -> MediaError:
     if code in _ABSENT:
         return NotFound(f"Cannot {action} {uri}: it does not exist.")
     if code in _DENIED:
-        return AccessDenied(f"Cannot {action} {uri}: the object store refuses our credentials ({code}).")
+        return StorageDenied(f"Cannot {action} {uri}: the object store refuses our credentials ({code}).")
     if code in _PRESENT:
         return ObjectExists(f"Cannot {action} {uri}: it exists already.")
     return StorageError(f"Cannot {action} {uri}: the object store answered {code or 'an error without a code'}.")

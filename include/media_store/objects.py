@@ -34,7 +34,7 @@ _DELETE_BATCH = 1000  # DeleteObjects takes no more
 class ObjectStore(Protocol):
     """What is asked of an object store.
 
-    Every method raises ``NotFound``, ``AccessDenied`` or ``StorageError`` (which may be retried); keys are as S3 keeps
+    Every method raises ``NotFound``, ``StorageDenied`` or ``StorageError`` (which may be retried); keys are as S3 keeps
     them, never URL-encoded. Methods may be called from several threads.
     """
 
@@ -114,7 +114,7 @@ class S3ObjectStore:
         return self._written
 
     def bucket_exists(self, bucket: str) -> bool:
-        """Tell whether the bucket exists; ``AccessDenied`` where it does but is not ours."""
+        """Tell whether the bucket exists; ``StorageDenied`` where it does but is not ours."""
         try:
             with translated("use", f"s3://{bucket}"):
                 self._client.head_bucket(Bucket=bucket)

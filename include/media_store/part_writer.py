@@ -24,6 +24,6 @@ class PartWriter:
         self._client = s3_client(session, endpoint_url=endpoint)
 
     def put(self, bucket: str, key: str, body: RawIOBase, size: int) -> None:
-        """Write ``size`` bytes of a seekable file; ``AccessDenied`` or ``StorageError`` where the credentials have expired."""
+        """Write ``size`` bytes of a seekable file; ``StorageDenied`` or ``StorageError`` where the credentials have expired."""
         with translated("write", object_uri(bucket, key)):
             self._client.put_object(Bucket=bucket, Key=key, Body=cast(IO[bytes], body), ContentLength=size)

@@ -12,7 +12,7 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 
 from include.errors import Cancelled, InternalError
-from include.orchestration.operators.work_unit import ERROR_KEY, METRICS_KEY
+from include.orchestration.operators.work_unit import ERROR_KEY, METRICS_KEY, is_current
 from include.orchestration.transcode import job_of
 from include.settings import get_settings
 from include.worker.models import Outcome
@@ -106,8 +106,9 @@ def settle_source(job: Job, error: Mapping[str, Any] | None) -> None:
 
 
 def first_error(errors: Iterable[Mapping[str, Any] | None], states: Mapping[str, str]) -> dict[str, Any]:
-    """Return the error that made the run fail: the earliest that is no mere consequence of another one."""
-    found = sorted((error for error in errors if error), key=lambda error: (error["code"] == Cancelled.code, error["at"]))
+    """Return the error that made the run fail: the earliest of this attempt that is no mere consequence of another one."""
+    current = [error for error in errors if error and is_current(error, states)]
+    found = sorted(current, key=lambda error: (error["code"] == Cancelled.code, error["at"]))
     if found:
         return {name: found[0][name] for name in ("code", "message", "retryable")}
     failed = next((name for name, state in states.items() if state == "failed"), "a task")

@@ -30,6 +30,7 @@ _ADVICE = {
     "InvalidInputData": _SOURCE,
     "InputNotSupported": _SOURCE,
     "OutputNotSupported": "What was asked for cannot be written: choose another profile or container, and send it again.",
+    "StorageDenied": "Look whether the server's credentials for the object store are right and allow it; then retry the run.",
     "StorageError": "Look whether the object store and the tables answer; then retry the run: what is done is not done again.",
     "TargetFailed": "The message names the target: look whether it takes streams, then start the task anew.",
     "TimeOut": "Look whether the machines are overloaded or hang, or raise MEDIA_UNIT_TIMEOUT_SECONDS; then retry the run.",

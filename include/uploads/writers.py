@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from include.errors import AccessDenied, StorageError
+from include.errors import AccessDenied, StorageDenied, StorageError
 from include.media_store.part_writer import PartWriter
 from include.uploads.api_client import UploadApi
 from include.uploads.file_range import FileRange
@@ -71,7 +71,7 @@ class CredentialWriter:
         writer = self._fresh()
         try:
             writer.put(self._upload["bucket"], self._upload["parts"][n]["key"], body, len(body))
-        except (AccessDenied, StorageError):
+        except (StorageDenied, StorageError):
             self._forget(writer)
             raise
 

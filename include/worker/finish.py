@@ -17,6 +17,11 @@ __all__ = ["FinishWork"]
 REPORT = "report.json"
 
 
+def report_of(request: TranscodeRequest) -> str:
+    """Return the file name of a request's report: a ladder and an MP4 of one video may be published in one folder."""
+    return REPORT if request.container == "hls" else f"{request.name}.{REPORT}"
+
+
 class FinishWork:
     """Joins chunks and audio to what the request asks for; the destination key is written last."""
 
@@ -50,10 +55,11 @@ class FinishWork:
             costs=workbench.metrics(),
             ffmpeg=workbench.media.tools(workbench.settings).version,
         )
-        (out_dir / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+        report_file = report_of(request)
+        (out_dir / report_file).write_text(json.dumps(report, indent=1), encoding="utf-8")
         check_source(workbench, assembly.source)
         before = workbench.job.read_result("finish")
-        files = (REPORT, *package.files)
+        files = (report_file, *package.files)
         outputs = publish(workbench, {"": Destination(request.bucket, request.folder, out_dir, files, package.entry)})
         remove_stale(workbench, before, outputs)
         return Made(outputs, metrics=assembly.metrics(outputs, sum(sizes.values()), report["costs"]))

@@ -18,6 +18,7 @@ __all__ = [
     "SuperResolutionRequest",
     "TranscodeRequest",
     "check_key",
+    "check_text",
     "job_id_for",
     "split_key",
 ]
@@ -37,9 +38,16 @@ def split_key(key: str) -> tuple[str, str, str]:
 
 
 def check_key(value: str) -> str:
-    """Return a key that names an object; ``ValueError`` for one that a store of files would take for another place."""
+    """Return a key that names an object; ``ValueError`` for one that S3, or a store of files, would not take for that place."""
     if any(part in {".", ".."} for part in value.split("/")):
         raise ValueError("must not have '.' or '..' between slashes")
+    if len(value.encode()) > _MAX_KEY_BYTES:
+        raise ValueError(f"must have at most {_MAX_KEY_BYTES} bytes, the most that a key may have")
+    return check_text(value)
+
+
+def check_text(value: str) -> str:
+    """Return a text without control characters, which not every database keeps; ``ValueError`` for any other."""
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
         raise ValueError("must not hold control characters")
     return value

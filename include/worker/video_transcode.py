@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from include.errors import LimitExceeded, NotFound, ParameterError
 from include.media_store.models import ObjectRef
 from include.settings import Settings
-from include.worker.requests import TranscodeRequest, check_key, split_key
+from include.worker.requests import TranscodeRequest, check_key, check_text, split_key
 from include.worker.watched_folders import check_not_watched, is_watched
 
 if TYPE_CHECKING:
@@ -119,6 +119,11 @@ class VideoTranscodeRequest(BaseModel):
             raise ValueError("must not start with '/'")
         return check_key(value)
 
+    @field_validator("contentprovider")
+    @classmethod
+    def _check_provider(cls, value: str | None) -> str | None:
+        return value if value is None else check_text(value)
+
     @property
     def is_test(self) -> bool:
         """Whether nothing may be submitted."""
@@ -151,7 +156,7 @@ def resolve(
     if not settings.allows_bucket(request.bucket) or not store.bucket_exists(request.bucket):
         raise NotFound(f"bucket: there is no bucket {request.bucket!r} here that requests may name.")
     for field, value in (("src", request.src), ("dst", request.dst)):
-        if settings.work_prefix and value.startswith(settings.work_prefix):
+        if value.startswith(settings.work_prefix):
             raise ParameterError(f"{field}: {settings.work_prefix!r} is kept for work in progress; choose another folder.")
     check_not_watched(settings, "dst", request.bucket, request.dst)
     sources = _folder(store, settings, request) if request.is_folder else [_file(store, settings, request)]
@@ -207,7 +212,7 @@ def _folder(store: ObjectStore, settings: Settings, request: VideoTranscodeReque
     for number, ref in enumerate(store.list(request.bucket, request.src)):
         if number >= cap * _SCAN_FACTOR or (len(found) > cap and not mixed):
             raise too_many
-        is_work = bool(settings.work_prefix) and ref.key.startswith(settings.work_prefix)
+        is_work = ref.key.startswith(settings.work_prefix)
         if not (is_work or _is_skipped(ref.key) or (outputs_apart and ref.key.startswith(request.dst))):
             found.append(ref)
     if mixed:

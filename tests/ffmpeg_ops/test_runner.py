@@ -4,6 +4,7 @@ import gc
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -345,6 +346,27 @@ def test_what_our_side_says_is_no_damage(line: str) -> None:
 )
 def test_paths_of_the_server_are_hidden(message: str, expected: str) -> None:
     assert log.hide_paths(message, ["/srv/out dir/x.mp4"]) == expected
+
+
+def test_damage_names_no_folder_of_the_server(clip: Clips, tmp_path: Path) -> None:
+    source = tmp_path / "a cache" / "film.mp4"
+    source.parent.mkdir()
+    shutil.copy(clip("garbage"), source)
+    told = runner.run(read(source, "-max_error_rate", "1", "-f", "null", "/dev/null")).damage
+    assert told
+    assert not any("a cache" in message for message in told)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[warning] file:/srv/cache/ab/film: corrupt decoded frame in stream 0", "film: corrupt decoded frame in stream 0"),
+        ("[error] file:/srv/a cache/film: Input/output error", "film: Input/output error"),
+    ],
+    ids=["any-path", "a-known-path-with-a-space"],
+)
+def test_paths_of_the_server_are_hidden_in_what_is_said_of_damage(text: str, expected: str) -> None:
+    assert log.damage([log.parse(text)], ["/srv/a cache/film"]) == (expected,)
 
 
 # -- the programs

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from include.errors import AccessDenied, InputNotSupported, InternalError, NotFound, ParameterError, StorageError
+from include.errors import InputNotSupported, InternalError, NotFound, ParameterError, StorageDenied, StorageError
 from include.ingest import dispatch as module
 from include.ingest.admission import admit
 from include.ingest.claims import Claims, room
@@ -356,14 +356,14 @@ def test_one_bad_object_keeps_no_other_from_its_run(bench: Bench, runs: FakeRuns
 
     def forbidden(self: object, bucket: str, key: str) -> object:
         if key.endswith(("a.mp4", "b.mp4")):
-            raise AccessDenied("no")
+            raise StorageDenied("no")
         return look(self, bucket, key)
 
     monkeypatch.setattr(type(bench.ingest.inbox), "look", forbidden)
     with pytest.raises(InternalError, match=r"2 objects were not dealt with: .*a\.mp4: no; .*b\.mp4: no"):
         dispatch(bench.ingest, dropped, runs)
     assert len(runs.of("transcode")) == 1
-    with pytest.raises(AccessDenied):
+    with pytest.raises(StorageDenied):
         dispatch(bench.ingest, dropped[:1], runs)
 
 

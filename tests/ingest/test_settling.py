@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from boto3.s3.transfer import TransferConfig
 
-from include.errors import AccessDenied, StorageError
+from include.errors import StorageDenied, StorageError
 from include.ingest.claims import Claims
 from include.ingest.dispatch import dispatch
 from include.ingest.models import Claim, Dropped
@@ -105,7 +105,7 @@ def test_a_folder_that_may_only_be_read_closes_the_claim_all_the_same(
     def forbid(allowed: Callable[..., Any]) -> Callable[..., Any]:
         def call(self: Any, bucket: str, key: str, *rest: Any, **options: Any) -> Any:
             if key.endswith(".error.json"):
-                raise AccessDenied("no")
+                raise StorageDenied("no")
             return allowed(self, bucket, key, *rest, **options)
 
         return call
@@ -130,7 +130,7 @@ def test_a_store_that_fails_leaves_the_claim_open_and_one_that_forbids_does_not(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim = claimed(bench, bench.drop(f"{bench.transcode}clip.mp4").key)
-    for error, state in ((StorageError("away"), "open"), (AccessDenied("no"), "done")):
+    for error, state in ((StorageError("away"), "open"), (StorageDenied("no"), "done")):
 
         def fail(*arguments: object, error: Exception = error) -> bool:
             raise error

@@ -33,6 +33,7 @@ OURS = {
     errors.InputError: "InvalidInputData",
     errors.InternalError: "InternalError",
     errors.VerificationFailed: "InternalError",
+    errors.StorageDenied: "InternalError",
     errors.StorageError: "InternalError",
     errors.ObjectExists: "InternalError",
     errors.TargetFailed: "Unknown",

@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from include.errors import StorageDenied
 from include.media_api.gateway import Run, TaskState
 from include.worker.job import Job
 from include.worker.models import Outcome, TranscodeRequest, UnitResult, UnitSummary
@@ -44,6 +45,19 @@ def child(key: str = "out/a_t1/a.m3u8") -> TranscodeRequest:
 
 
 # -- the answer
+
+
+def test_a_store_that_refuses_the_server_is_not_told_as_a_wrong_key(
+    client: TestClient, store: MemoryStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise StorageDenied("Cannot use s3://media: the object store refuses our credentials (403).")
+
+    monkeypatch.setattr(store, "bucket_exists", refuse)
+    answer = client.post(SUBMIT, json=body())
+    assert answer.status_code == 503
+    assert "refuses our credentials" in answer.json()["message"]
+    assert "StorageDenied" in caplog.text
 
 
 def test_the_answer_is_that_of_the_contract(client: TestClient, store: MemoryStore) -> None:

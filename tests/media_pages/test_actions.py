@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from include.errors import AccessDenied, NotFound
+from include.errors import NotFound, StorageDenied
 from include.media_api.gateway import TaskState
 from include.media_api.services import Services
 from include.media_api.submit import RunStarter
@@ -34,7 +34,7 @@ def act(client: TestClient, action: str, dag_id: str, run_id: str, status: int =
 
 
 def refused(*_: Any, **__: Any) -> Any:
-    raise AccessDenied("Cannot read s3://media/x: the object store refuses our credentials (AccessDenied).")
+    raise StorageDenied("Cannot read s3://media/x: the object store refuses our credentials (AccessDenied).")
 
 
 def note(store: MemoryStore, reference: Any, at: datetime = NOW) -> str:

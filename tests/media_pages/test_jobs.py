@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from include.errors import AccessDenied, StorageError
+from include.errors import StorageDenied, StorageError
 from include.ingest.models import Claim
 from include.media_api.gateway import TaskState
 from include.media_api.upload_service import UploadService
@@ -281,7 +281,7 @@ def test_what_the_store_refuses_the_server_is_not_forbidden_to_the_user(
     begin(airflow, "transcode", FILM.run_id, FILM, "failed")
 
     def refused(*_: Any) -> Any:
-        raise AccessDenied("The object store refuses our credentials.")
+        raise StorageDenied("The object store refuses our credentials.")
 
     for name in ("head", "get_bytes", "list"):
         monkeypatch.setattr(store, name, refused)

@@ -96,7 +96,7 @@ def forge(desk: Desk, request: Any, unit_id: str, *keys: str, **metrics: Any) ->
 @pytest.mark.parametrize("secret", ["in/secret.mp4", "_reelflow/jobs/another/request.json"])
 def test_a_marker_has_nothing_else_signed(desk: Desk, secret: str) -> None:
     run = run_of("transcode", FILM)
-    forge(desk, FILM, "finish", "out/a/report.json", "out/a/a.mp4")
+    forge(desk, FILM, "finish", "out/a/a.report.json", "out/a/a.mp4")
     assert "X-Amz-Signature" in desk.detail(run, ()).model_dump_json()
     for keys in ((secret, "out/a/a.mp4"), ("out/a/a.mp4", secret)):
         forge(desk, FILM, "finish", *keys)

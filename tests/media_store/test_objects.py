@@ -9,10 +9,12 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
-from include.errors import AccessDenied, InvalidInputData, NotFound, ObjectExists, StorageError
+from include.errors import InvalidInputData, NotFound, ObjectExists, StorageDenied, StorageError, error_from_document
 from include.media_store.client import s3_client
 from include.media_store.content_types import content_type_for
+from include.media_store.errors import translated
 from include.media_store.objects import S3ObjectStore
 
 MIB = 2**20
@@ -139,8 +141,16 @@ def test_without_credentials_the_message_says_so(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(AccessDenied, match="no complete AWS credentials"):
+    with pytest.raises(StorageDenied, match="no complete AWS credentials"):
         S3ObjectStore().head("some-bucket", "x")
+
+
+@pytest.mark.parametrize("code", ["403", "AccessDenied", "InvalidAccessKeyId"])
+def test_what_our_credentials_may_not_is_no_fault_of_the_caller(code: str) -> None:
+    with pytest.raises(StorageDenied, match="refuses our credentials") as refused, translated("read", "s3://media/a"):
+        raise ClientError({"Error": {"Code": code}}, "GetObject")
+    assert (refused.value.http_status, refused.value.retryable) == (503, False)
+    assert type(error_from_document(refused.value.to_document())) is StorageDenied
 
 
 def test_a_server_that_is_away_is_a_storage_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,9 @@ from tests.orchestration.fakes import FakeTaskInstance, context_of
 CONF = {"bucket": "media", "source_key": "a.mp4", "folder": "out/", "name": "a"}
 
 
-def error(code: str, at: float, retryable: bool = False) -> dict[str, Any]:
-    return {"code": code, "message": f"{code}.", "retryable": retryable, "map_index": 0, "final": True, "at": at}
+def error(code: str, at: float, map_index: int = 0, task_id: str = "encode") -> dict[str, Any]:
+    where = {"task_id": task_id, "map_index": map_index}
+    return {"code": code, "message": f"{code}.", "retryable": False, **where, "final": True, "at": at}
 
 
 @pytest.fixture
@@ -49,12 +50,24 @@ def test_a_run_that_has_published_is_done(outcomes: list[Outcome]) -> None:
 
 
 def test_a_run_that_has_failed_fails_its_report_with_the_reason(outcomes: list[Outcome]) -> None:
-    errors = [error("Cancelled", 1.0), error("InvalidInputData", 3.0), error("TimeOut", 4.0)]
-    ti = FakeTaskInstance(states={"encode_1": "failed", "finish": "upstream_failed"}, xcoms={("encode", ERROR_KEY): errors})
+    errors = [error("Cancelled", 1.0, 0), error("InvalidInputData", 3.0, 1), error("TimeOut", 4.0, 2)]
+    states = {"encode_0": "failed", "encode_1": "failed", "encode_2": "failed", "finish": "upstream_failed"}
+    ti = FakeTaskInstance(states=states, xcoms={("encode", ERROR_KEY): errors})
     with pytest.raises(AirflowFailException, match="InvalidInputData"):
         operator().execute(context_of(ti, CONF))
     assert outcomes[0].state == "failed"
     assert outcomes[0].error == {"code": "InvalidInputData", "message": "InvalidInputData.", "retryable": False}
+
+
+@pytest.mark.parametrize("left_over", ["upstream_failed", "removed", "success"])
+def test_an_error_of_an_attempt_before_is_not_this_ones(outcomes: list[Outcome], left_over: str) -> None:
+    errors = {"plan": error("NotFound", 9.0, -1, "plan"), "encode": error("InvalidInputData", 3.0)}
+    ti = FakeTaskInstance(
+        states={"plan": "failed", "encode_0": left_over, "finish": "upstream_failed"},
+        xcoms={(task, ERROR_KEY): [kept] for task, kept in errors.items()},
+    )
+    with pytest.raises(AirflowFailException, match="NotFound"):
+        operator().execute(context_of(ti, CONF))
 
 
 def test_a_run_without_a_known_job_still_reports_in_its_log(outcomes: list[Outcome]) -> None:

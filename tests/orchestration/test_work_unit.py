@@ -77,7 +77,8 @@ def test_an_error_is_raised_and_kept_for_the_report(error: MediaError, attempt: 
     with pytest.raises(type(error)):
         operator(FakeBackend(error)).execute(context_of(ti))
     kept = ti.pushed[ERROR_KEY]
-    assert (kept["code"], kept["message"], kept["map_index"], kept["final"]) == (error.code, error.message, 4, final)
+    assert (kept["code"], kept["message"], kept["final"]) == (error.code, error.message, final)
+    assert (kept["task_id"], kept["map_index"]) == ("encode", 4)
 
 
 def test_an_unexpected_error_is_kept_without_its_text() -> None:
@@ -105,7 +106,8 @@ def test_a_stopped_task_cancels_its_unit() -> None:
 
 
 def failed(index: int, code: str = "InvalidInputData", final: bool = True) -> dict[str, Any]:
-    return {"code": code, "message": "It is cut off.", "retryable": False, "map_index": index, "final": final, "at": 1.0}
+    where = {"task_id": "encode", "map_index": index}
+    return {"code": code, "message": "It is cut off.", "retryable": False, **where, "final": final, "at": 1.0}
 
 
 @pytest.mark.parametrize(

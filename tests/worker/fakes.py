@@ -101,7 +101,7 @@ class FakeMedia:
                 chunks(),
             ),
             load_profile=ladder.load_profile,
-            rungs_for=lambda *args, **kwargs: RUNGS,
+            rungs_for=lambda profile, *args, **kwargs: RUNGS if profile.container == "hls" else RUNGS[:1],
             audio_targets=lambda *args: (
                 AudioTarget(stream=AUDIO, channels=2, layout="stereo", sample_rate=48000, bit_rate=128_000),
             ),
@@ -110,6 +110,7 @@ class FakeMedia:
             verify_chunk=lambda task, files, **kwargs: self.calls.append("verify_chunk"),
             measure=self.measure,
             package_hls=self.package,
+            package_file=self.package_file,
             verify_package=lambda *args, **kwargs: {"looked": "good"},
             tools=lambda settings: SimpleNamespace(version="fake"),
         )
@@ -158,6 +159,13 @@ class FakeMedia:
             (out_dir / path).parent.mkdir(exist_ok=True)
             (out_dir / path).write_bytes(data)
         return Package(f"{name}.m3u8", tuple(files))
+
+    def package_file(
+        self, plan: Any, parts: Mapping[str, Sequence[Path]], audio: Sequence[Path], out_dir: Path, name: str, **kwargs: Any
+    ) -> Package:
+        self.calls.append("package")
+        (out_dir / f"{name}.mp4").write_bytes(b"".join(path.read_bytes() for paths in parts.values() for path in paths))
+        return Package(f"{name}.mp4", (f"{name}.mp4",))
 
 
 class Spy:

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -87,6 +87,18 @@ def test_the_report_tells_quality_and_costs(line: Line) -> None:
     assert {"fetch", "encode", "verify", "quality", "upload"} <= set(report["costs"]["phases"])
     assert report["reelflow"] == {"version": "0.1.0", "code_version": "1", "ffmpeg": "fake"}
     assert report["costs"]["units"] == 4
+
+
+def test_a_ladder_and_an_mp4_of_one_video_share_a_folder_and_leave_each_others_files_alone(line: Line) -> None:
+    single = replace(line, request=line.request.model_copy(update={"container": "mp4"}))
+    *_, first = line.all()
+    *_, second = single.all()
+    assert (first.status, second.status) == ("done", "done")
+    assert {output.ref.key for output in first.outputs}.isdisjoint(output.ref.key for output in second.outputs)
+    for name, one in (("report.json", line), ("film 100%.report.json", single)):
+        report = json.loads(line.store.get_bytes(line.request.bucket, f"{line.request.folder}{name}"))
+        assert report["job_id"] == one.request.job_id
+        assert one.run("finish").reused
 
 
 def test_the_entry_is_written_last(line: Line) -> None:

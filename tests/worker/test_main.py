@@ -169,7 +169,7 @@ def test_an_hls_ladder_holds_every_frame_once(shop: Callable[..., Shop], clip: C
 def test_an_mp4_holds_every_frame_once(shop: Callable[..., Shop], clip: Clips, tmp_path: Path) -> None:
     one = shop(clip("ntsc"), container="mp4")
     *_, finish = one.all(one.here)
-    assert [output.name for output in finish.outputs] == ["report.json", "film 1.mp4"]
+    assert [output.name for output in finish.outputs] == ["film 1.report.json", "film 1.mp4"]
     assert read_frame_numbers(one.published("film 1.mp4", tmp_path / "film.mp4")) == list(range(300))
 
 

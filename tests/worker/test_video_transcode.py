@@ -68,6 +68,20 @@ def test_an_optional_field_may_be_absent_or_null(field: str) -> None:
     assert getattr(request(**{field: None}), field) is None
 
 
+@pytest.mark.parametrize("provider", ["a\u0000b", "a\nb", "a\x7f"], ids=repr)
+def test_a_content_provider_without_control_characters_is_wanted(provider: str) -> None:
+    with pytest.raises(ValidationError, match="must not hold control characters"):
+        request(contentprovider=provider)
+    assert request(contentprovider="公共 空间").contentprovider == "公共 空间"
+
+
+def test_src_is_bounded_in_bytes_as_keys_are() -> None:
+    longest = "中" * 341 + "/"
+    assert request(src=longest).src == longest
+    with pytest.raises(ValidationError, match="at most 1024 bytes"):
+        request(src=f"中{longest}")
+
+
 @pytest.mark.parametrize(
     "flag", ["test", "yes", "No", "NO", " no", "", None, True, False, 0, 1, [], {}, ["no"], {"no": "no"}], ids=repr
 )

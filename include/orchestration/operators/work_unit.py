@@ -31,7 +31,7 @@ from include.worker.models import UnitSummary
 if TYPE_CHECKING:
     from include.worker.models import WorkUnit
 
-__all__ = ["ERROR_KEY", "METRICS_KEY", "WorkUnitOperator"]
+__all__ = ["ERROR_KEY", "METRICS_KEY", "WorkUnitOperator", "is_current"]
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +190,8 @@ class WorkUnitOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untype
 
     def _tell(self, ti: Any, error: MediaError, *, final: bool) -> None:
         """Keep the error for the report and for the other units of the run."""
-        ti.xcom_push(ERROR_KEY, error.to_document() | {"map_index": ti.map_index, "final": final, "at": time.time()})
+        where = {"task_id": self.task_id, "map_index": ti.map_index}
+        ti.xcom_push(ERROR_KEY, error.to_document() | where | {"final": final, "at": time.time()})
         state: State = "cancelled" if isinstance(error, Cancelled) else "failed"
         kind = kind_of(self.unit["id"]) if self.unit else self.task_id
         record_unit(kind, state, error_code=error.code, backend="batch" if kind in get_settings().batch_units else "local")
@@ -222,13 +223,21 @@ class WorkUnitOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untype
         errors = [error for error in errors if error and error["final"] and error["code"] != Cancelled.code]
         if not errors:
             return
-        # XComs outlive the clearing of a task, states do not.
         states = ti.get_task_states(dag_id=self.dag_id, task_ids=[self.task_id], run_ids=[ti.run_id]).get(ti.run_id, {})
         for error in errors:
-            if error["map_index"] != ti.map_index and states.get(f"{self.task_id}_{error['map_index']}") == "failed":
+            if error["map_index"] != ti.map_index and is_current(error, states):
                 reason = f"Not started: unit {error['map_index']} has failed for good ({error['code']}: {error['message']})"
                 self._tell(ti, Cancelled(reason), final=True)
                 raise AirflowFailException(reason)
+
+
+def is_current(error: Mapping[str, Any], states: Mapping[str, str]) -> bool:
+    """Tell whether the task of a kept error has failed: XComs outlive the clearing of a task, states do not.
+
+    ``states`` are Airflow's, by task and, where it is mapped, index.
+    """
+    name = error["task_id"] if error["map_index"] < 0 else f"{error['task_id']}_{error['map_index']}"
+    return states.get(name) == "failed"
 
 
 def _mapped(group: Sequence[UnitSummary], bucket: str) -> dict[str, Any]:
