@@ -94,10 +94,12 @@ export class Upload extends EventTarget {
     }
   }
 
-  /** Return the upload as it is, or a new one. */
+  /** Return the upload as it is, or a new one where this object has none yet. */
   async #look(signal) {
     const known = this.id || this.storage.getItem(this.key);
     let upload = known ? await this.#call("GET", `/${known}`, { signal, absent: null }) : null;
+    // What was sent would be missing from another one.
+    if (this.id && !upload) throw new UploadError("The upload was given up elsewhere.", "gone");
     // What one destination does not take, another may.
     const failed = upload?.destinations.every((destination) => destination.status === "failed");
     if (failed && this.id) throw new UploadError(upload.destinations[0].error ?? "The upload has failed.", "failed");

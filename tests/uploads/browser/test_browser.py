@@ -117,6 +117,16 @@ def test_an_upload_that_is_aborted_is_forgotten(server: FakeApi, page: Page, fil
     assert page.evaluate("localStorage.length") == 0
 
 
+def test_an_upload_that_is_given_up_elsewhere_fails_and_is_not_made_anew(server: FakeApi, page: Page, film: Path) -> None:
+    server.stale_answers = 1000
+    page.goto(server.url)
+    choose(page, film)
+    until_sent(page, len(CONTENT))
+    server.uploads.abort(server.uploads.read("browser", uploading(page)).reference)
+    expect(page.locator("#state")).to_have_text("failed: The upload was given up elsewhere.")
+    assert len(server.uploads.list("browser")) == 1
+
+
 def test_expired_urls_and_a_server_that_fails_are_told_and_overcome(server: FakeApi, page: Page, film: Path) -> None:
     server.hold_from = 0
     server.expired = 2
