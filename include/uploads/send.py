@@ -112,7 +112,7 @@ class Sender:
             upload = self._api.read(self._atom_id, note["id"])
         except (OSError, ValueError, KeyError, TypeError, NotFound):
             return None
-        return None if any(at["status"] == "failed" for at in upload["destinations"]) else upload
+        return None if _has_failed(upload) else upload
 
     def _create(self) -> dict[str, Any]:
         body = {"filename": self._path.name, "size": self._stamp.size, **self._body}
@@ -206,15 +206,20 @@ class Sender:
         while True:
             self._check()
             upload = self._api.read(self._atom_id, upload_id)
-            for at in upload["destinations"]:
-                if at["status"] == "failed":
-                    raise InvalidInputData(f"The upload failed: {at.get('error') or at['type']}.")
+            if _has_failed(upload):
+                at = upload["destinations"][0]
+                raise InvalidInputData(f"The upload failed: {at.get('error') or at['type']}.")
             parts = upload["parts"]
             told = all(part["complete"] or part.get("error") for part in parts)
             if told or time.monotonic() > deadline:
                 return upload
             self._stop.wait(pause)
             pause = min(2.0, pause * 1.5)
+
+
+def _has_failed(upload: Mapping[str, Any]) -> bool:
+    """Tell whether there is nothing left to send it for: what one destination does not take, another may."""
+    return all(at["status"] == "failed" for at in upload["destinations"])
 
 
 def follow(api: UploadApi, atom_id: str, upload_id: str, tell: Callable[[str], None], pause: float = 2.0) -> dict[str, Any]:

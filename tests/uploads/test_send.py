@@ -52,8 +52,8 @@ def film(tmp_path: Path) -> Path:
     return path
 
 
-def sender(api: UploadApi, film: Path, **arguments: Any) -> Sender:
-    return Sender(api, film, ATOM, {"destinations": ["s3Bucket"]}, first_wait=0.01, **arguments)
+def sender(api: UploadApi, film: Path, body: dict[str, Any] | None = None, **arguments: Any) -> Sender:
+    return Sender(api, film, ATOM, body or {"destinations": ["s3Bucket"]}, first_wait=0.01, **arguments)
 
 
 def arrived(server: FakeApi, upload: dict[str, Any]) -> bytes:
@@ -106,6 +106,37 @@ def stop_after(one: Sender, parts: int) -> None:
                 one.stop()
 
     one._writer = Stopping  # type: ignore[method-assign,assignment]
+
+
+def sent_parts(server: FakeApi) -> list[int]:
+    return [int(call.split("/")[2]) for call in server.calls if "/parts/" in call]
+
+
+def test_what_one_destination_refuses_is_sent_to_the_other(server: FakeApi, api: UploadApi, film: Path) -> None:
+    body = {"destinations": ["youtube", "s3Bucket"]}
+    first = sender(api, film, body, parallel=1)
+    stop_after(first, 1)
+    with pytest.raises(Cancelled):
+        first.send()
+    (upload,) = server.uploads.list(ATOM)
+    server.uploads.set_destination(ATOM, upload.id, "youtube", status="failed", error="The quota is used up.")
+    assert arrived(server, sender(api, film, body).send()) == CONTENT
+    assert len(server.uploads.list(ATOM)) == 1
+    assert sorted(sent_parts(server)) == [0, 1, 2, 3, 4]
+
+
+def test_an_upload_that_fails_at_every_destination_is_an_error(server: FakeApi, api: UploadApi, film: Path) -> None:
+    one = sender(api, film)
+    upload = one._create()
+    send_parts = one._send_parts
+
+    def fails_meanwhile(*arguments: Any) -> None:
+        send_parts(*arguments)
+        server.uploads.set_destination(ATOM, upload["id"], "s3Bucket", status="failed", error="Timed out.")
+
+    one._send_parts = fails_meanwhile  # type: ignore[method-assign]
+    with pytest.raises(InvalidInputData, match="Timed out"):
+        one.send()
 
 
 def test_a_url_that_has_expired_is_replaced(server: FakeApi, api: UploadApi, film: Path) -> None:
