@@ -56,7 +56,7 @@ class Sender:
     :param mode: ``urls`` fetches a URL for each part, ``sts`` writes with temporary credentials.
 
     The id of the upload is kept in a small file beside the sent one until all of it has arrived: sending the same file again
-    goes on with the same upload.
+    with the same ``body`` goes on with the same upload.
     """
 
     def __init__(
@@ -104,10 +104,10 @@ class Sender:
     # -- which upload
 
     def _known(self) -> dict[str, Any] | None:
-        """Return the upload that was begun before, where it still waits for parts of this very file."""
+        """Return the upload that was begun before, where it still waits for parts of this very file and was to be the same."""
         try:
             note = json.loads(self._note.read_text())
-            if (note["size"], note["changed"]) != (self._stamp.size, self._stamp.changed):
+            if note != self._note_of(note["id"]):
                 return None
             upload = self._api.read(self._atom_id, note["id"])
         except (OSError, ValueError, KeyError, TypeError, NotFound):
@@ -120,10 +120,13 @@ class Sender:
             body["sha256"] = self._sha256()
         upload = self._api.create(self._atom_id, body)
         try:
-            self._note.write_text(json.dumps({"id": upload["id"], "size": self._stamp.size, "changed": self._stamp.changed}))
+            self._note.write_text(json.dumps(self._note_of(upload["id"])))
         except OSError as error:
             logger.warning("The upload's id cannot be kept beside the file (%s), so it cannot be resumed.", error.strerror)
         return upload
+
+    def _note_of(self, upload_id: str) -> dict[str, Any]:
+        return {"id": upload_id, "size": self._stamp.size, "changed": self._stamp.changed, "body": self._body}
 
     def _sha256(self) -> str:
         digest = hashlib.sha256()

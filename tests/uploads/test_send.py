@@ -188,6 +188,20 @@ def test_another_version_of_the_file_is_another_upload(server: FakeApi, api: Upl
     assert arrived(server, upload) == CONTENT[::-1]
 
 
+@pytest.mark.parametrize(
+    "change", [{"destinations": ["youtube"]}, {"title": "Another"}, {"privacy": "public"}], ids=lambda change: next(iter(change))
+)
+def test_what_is_asked_for_otherwise_is_another_upload(
+    server: FakeApi, api: UploadApi, film: Path, change: dict[str, Any]
+) -> None:
+    body = {"destinations": ["s3Bucket"], "title": "One", "privacy": "private"}
+    old = sender(api, film, body)._create()
+    new = sender(api, film, body | change)
+    assert new.send()["id"] != old["id"]
+    again = sender(api, film, body)._create()
+    assert sender(api, film, dict(reversed(body.items()))).send()["id"] == again["id"]
+
+
 def test_a_file_that_changes_meanwhile_is_an_error(server: FakeApi, api: UploadApi, film: Path) -> None:
     one = sender(api, film)
     os.utime(film, ns=(1, 1))
