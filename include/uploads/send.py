@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 8
 _ROUNDS = 5
-# Parts are looked for every two seconds by default.
-_NOTICE_SECONDS = 60.0
+# Parts are looked for every two seconds by default, and once a minute where the event of a queue was lost.
+_NOTICE_SECONDS = 75.0
 # AWS refuses requests whose clock is off by a quarter of an hour.
 _MOST_SKEW = 600.0
 _OVER = ("complete", "failed")
@@ -95,7 +95,7 @@ class Sender:
             missing = [n for n, part in enumerate(upload["parts"]) if not part["complete"]]
             if missing:
                 self._send_parts(upload, missing, writer)
-            upload = self._noticed(upload["id"])
+            upload = self._noticed(upload)
             if all(part["complete"] for part in upload["parts"]):
                 self._note.unlink(missing_ok=True)
                 return upload
@@ -202,18 +202,21 @@ class Sender:
         if _Stamp.of(self._path) != self._stamp:
             raise InvalidInputData(f"{self._path.name} has changed while it was sent; run the command again to send it anew.")
 
-    def _noticed(self, upload_id: str) -> dict[str, Any]:
-        """Return the upload once the workflow has noticed all parts, or says that some are wrong, or a minute has passed."""
+    def _noticed(self, sent: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the upload once the workflow has noticed all parts, or says that some are wrong, or that takes too long.
+
+        ``sent`` is what it was before: an error that was known then is of what was there before, unless it stays.
+        """
         deadline = time.monotonic() + _NOTICE_SECONDS
         pause = 0.2
         while True:
             self._check()
-            upload = self._api.read(self._atom_id, upload_id)
+            upload = self._api.read(self._atom_id, sent["id"])
             if _has_failed(upload):
                 at = upload["destinations"][0]
                 raise InvalidInputData(f"The upload failed: {at.get('error') or at['type']}.")
-            parts = upload["parts"]
-            told = all(part["complete"] or part.get("error") for part in parts)
+            pairs = zip(upload["parts"], sent["parts"], strict=True)
+            told = all(part["complete"] or part.get("error") not in (None, old.get("error")) for part, old in pairs)
             if told or time.monotonic() > deadline:
                 return upload
             self._stop.wait(pause)

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from include.errors import AccessDenied, Cancelled, InvalidInputData
+from include.errors import AccessDenied, Cancelled, InvalidInputData, StorageError
 from include.media_store.objects import S3ObjectStore
+from include.uploads import send
 from include.uploads.__main__ import main
 from include.uploads.api_client import UploadApi
 from include.uploads.file_range import FileRange
@@ -177,6 +178,42 @@ def test_a_part_of_the_wrong_size_is_sent_again(server: FakeApi, api: UploadApi,
     upload = one._create()
     server.store.put_bytes(server.bucket, upload["parts"][1]["key"], b"short")
     assert arrived(server, one.send()) == CONTENT
+
+
+def wrong_part(server: FakeApi, one: Sender, n: int) -> dict[str, Any]:
+    """Begin an upload of which part ``n`` is there with a wrong size, which is noticed, and the others as they should be."""
+    upload = one._create()
+    for part in upload["parts"]:
+        server.store.put_bytes(server.bucket, part["key"], CONTENT[part["start"] : part["end"]])
+    server.store.put_bytes(server.bucket, upload["parts"][n]["key"], b"short")
+    assert set(server.noticed(server.uploads.read(ATOM, upload["id"])).landed.errors) == {n}
+    return upload
+
+
+def test_a_part_of_which_an_old_error_is_still_told_is_sent_once(server: FakeApi, api: UploadApi, film: Path) -> None:
+    one = sender(api, film)
+    wrong_part(server, one, 1)
+    server.stale_answers = 4
+    assert arrived(server, one.send()) == CONTENT
+    assert sent_parts(server) == [1]
+
+
+def test_a_part_that_stays_wrong_however_often_it_is_sent_is_an_error(
+    server: FakeApi, api: UploadApi, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(send, "_NOTICE_SECONDS", 0.5)
+    one = sender(api, film)
+    wrong_part(server, one, 1)
+    put = UrlWriter.put
+
+    def spoils(writer: UrlWriter, n: int, body: FileRange) -> None:
+        put(writer, n, body)
+        server.store.put_bytes(server.bucket, server.uploads.list(ATOM)[0].part(n).key, b"short")
+
+    monkeypatch.setattr(UrlWriter, "put", spoils)
+    with pytest.raises(StorageError, match="still lacks parts after 5 attempts"):
+        one.send()
+    assert sent_parts(server) == [1] * 5
 
 
 def test_another_version_of_the_file_is_another_upload(server: FakeApi, api: UploadApi, film: Path) -> None:
