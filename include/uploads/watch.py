@@ -42,7 +42,8 @@ class PartsWatch:
     def look(self, *, listing: bool = True) -> tuple[Sight, Upload]:
         """Note what has landed and tell what it comes to; without ``listing`` only read what others have noted."""
         upload = self.uploads.read(self.reference.atom_id, self.reference.upload_id)
-        if upload.is_over:
+        # One that is complete may be looked at, too: its run was cleared.
+        if upload.outcome.state in {"aborted", "failed"}:
             return Sight.OVER, upload
         if upload.joined.done:
             # The parts may be gone by now: somebody has started the run again.

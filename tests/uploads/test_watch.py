@@ -116,6 +116,12 @@ def test_once_the_parts_are_joined_they_may_be_gone(watch: PartsWatch, uploads: 
     assert watch.look()[0] is Sight.COMPLETE
 
 
+def test_the_run_of_a_complete_upload_may_be_cleared(watch: PartsWatch, uploads: Uploads, upload: Upload) -> None:
+    uploads.set_joined(upload, lambda _: Joined(done=True, etag="x"))
+    uploads.complete(upload.reference)
+    assert watch.look()[0] is Sight.COMPLETE
+
+
 def test_an_aborted_upload_is_waited_for_no_more(watch: PartsWatch, uploads: Uploads, upload: Upload) -> None:
     uploads.abort(upload.reference)
     assert watch.look()[0] is Sight.OVER
