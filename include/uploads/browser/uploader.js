@@ -65,7 +65,11 @@ export class Upload extends EventTarget {
 
   /** Send what is missing; resolves to the upload once all of it has arrived. Rejects with an AbortError after `pause()`. */
   start() {
-    this.running ??= this.#run().finally(() => { this.running = undefined; });
+    if (!this.running) {
+      // One that was paused may end after the next one has begun.
+      const running = this.#run().finally(() => { if (this.running === running) this.running = undefined; });
+      this.running = running;
+    }
     return this.running;
   }
 
@@ -73,6 +77,7 @@ export class Upload extends EventTarget {
   pause() {
     this.stopping.abort();
     this.stopping = new AbortController();
+    this.running = undefined;
   }
 
   /** Give the upload up: what was sent is removed. */

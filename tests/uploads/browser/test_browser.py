@@ -106,6 +106,19 @@ def test_a_paused_upload_goes_on(server: FakeApi, page: Page, film: Path) -> Non
     assert arrived(server, done(page)) == CONTENT
 
 
+def test_an_upload_that_is_paused_and_started_at_once_goes_on(server: FakeApi, page: Page, film: Path) -> None:
+    server.hold_from = 2
+    page.goto(server.url)
+    choose(page, film)
+    until_sent(page, 2 * PART)
+    page.evaluate("() => { window.upload.pause(); window.again = window.upload.start(); window.again.catch(() => {}); }")
+    expect(page.locator("#state")).to_have_text("paused")
+    assert page.evaluate("window.upload.start() === window.again")
+    server.gate.set()
+    assert arrived(server, page.evaluate("window.again.then(({ id }) => id)")) == CONTENT
+    assert len(server.uploads.list("browser")) == 1
+
+
 def test_an_upload_that_is_aborted_is_forgotten(server: FakeApi, page: Page, film: Path) -> None:
     server.hold_from = 0
     page.goto(server.url)
