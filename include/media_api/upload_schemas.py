@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from include.media_store.credentials import Credentials
 from include.uploads.models import DestinationType, Privacy, Status, Upload
+from include.uploads.youtube.metadata import TAGS_CHARACTERS
 
 __all__ = ["CredentialsAnswer", "CredentialsBody", "NewUpload", "PartUrl", "UploadAnswer", "UploadBody", "UploadList"]
 
@@ -48,6 +49,14 @@ class UploadBody(BaseModel):
     def _check_destinations(cls, value: tuple[DestinationType, ...]) -> tuple[DestinationType, ...]:
         if len(set(value)) < len(value):
             raise ValueError("names one of them twice")
+        return value
+
+    @field_validator("tags")
+    @classmethod
+    def _check_tags(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # Wherever the file goes: an item of the table holds no more than 400 KB.
+        if sum(map(len, value)) > TAGS_CHARACTERS:
+            raise ValueError(f"must have at most {TAGS_CHARACTERS} characters together")
         return value
 
     @field_validator("sha256")

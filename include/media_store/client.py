@@ -29,13 +29,16 @@ def s3_client(
 ) -> S3Client:
     """Return a thread-safe S3 client made from the SDK's own configuration (``AWS_ENDPOINT_URL``, ``AWS_PROFILE``, …).
 
-    A configured endpoint (any host that is not AWS's own) is addressed by path, since its buckets seldom have host names,
-    and is not asked for checksums that older S3 servers refuse. A loopback endpoint is never reached through a proxy.
+    AWS is addressed by the bucket's host name. A configured endpoint (any host that is not AWS's own) is addressed by path,
+    since its buckets seldom have host names, and is not asked for checksums that older S3 servers refuse. A loopback
+    endpoint is never reached through a proxy.
     ``session`` has other credentials than the environment's, ``endpoint_url`` is another address than the configured one.
     """
     session = session or boto3.session.Session()
     common = _COMMON | ({"signature_version": signature_version} if signature_version else {})
-    client = session.client("s3", endpoint_url=endpoint_url, config=Config(**common))
+    # Left to itself the SDK presigns for AWS's global host, which redirects to the bucket's region or refuses: browsers do not
+    # follow the redirect of a preflight.
+    client = session.client("s3", endpoint_url=endpoint_url, config=Config(**common, s3={"addressing_style": "virtual"}))
     host = urlsplit(client.meta.endpoint_url).hostname or ""
     if host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
         return client

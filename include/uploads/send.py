@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 8
 _ROUNDS = 5
-# Parts are looked for every two seconds by default.
-_NOTICE_SECONDS = 60.0
+# Parts are looked for every two seconds by default, and once a minute where the event of a queue was lost.
+_NOTICE_SECONDS = 75.0
 # AWS refuses requests whose clock is off by a quarter of an hour.
 _MOST_SKEW = 600.0
 _OVER = ("complete", "failed")
@@ -56,7 +56,7 @@ class Sender:
     :param mode: ``urls`` fetches a URL for each part, ``sts`` writes with temporary credentials.
 
     The id of the upload is kept in a small file beside the sent one until all of it has arrived: sending the same file again
-    goes on with the same upload.
+    with the same ``body`` goes on with the same upload.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Sender:
             missing = [n for n, part in enumerate(upload["parts"]) if not part["complete"]]
             if missing:
                 self._send_parts(upload, missing, writer)
-            upload = self._noticed(upload["id"])
+            upload = self._noticed(upload)
             if all(part["complete"] for part in upload["parts"]):
                 self._note.unlink(missing_ok=True)
                 return upload
@@ -104,15 +104,15 @@ class Sender:
     # -- which upload
 
     def _known(self) -> dict[str, Any] | None:
-        """Return the upload that was begun before, where it still waits for parts of this very file."""
+        """Return the upload that was begun before, where it still waits for parts of this very file and was to be the same."""
         try:
             note = json.loads(self._note.read_text())
-            if (note["size"], note["changed"]) != (self._stamp.size, self._stamp.changed):
+            if note != self._note_of(note["id"]):
                 return None
             upload = self._api.read(self._atom_id, note["id"])
         except (OSError, ValueError, KeyError, TypeError, NotFound):
             return None
-        return None if any(at["status"] == "failed" for at in upload["destinations"]) else upload
+        return None if _has_failed(upload) else upload
 
     def _create(self) -> dict[str, Any]:
         body = {"filename": self._path.name, "size": self._stamp.size, **self._body}
@@ -120,10 +120,13 @@ class Sender:
             body["sha256"] = self._sha256()
         upload = self._api.create(self._atom_id, body)
         try:
-            self._note.write_text(json.dumps({"id": upload["id"], "size": self._stamp.size, "changed": self._stamp.changed}))
+            self._note.write_text(json.dumps(self._note_of(upload["id"])))
         except OSError as error:
             logger.warning("The upload's id cannot be kept beside the file (%s), so it cannot be resumed.", error.strerror)
         return upload
+
+    def _note_of(self, upload_id: str) -> dict[str, Any]:
+        return {"id": upload_id, "size": self._stamp.size, "changed": self._stamp.changed, "body": self._body}
 
     def _sha256(self) -> str:
         digest = hashlib.sha256()
@@ -199,22 +202,30 @@ class Sender:
         if _Stamp.of(self._path) != self._stamp:
             raise InvalidInputData(f"{self._path.name} has changed while it was sent; run the command again to send it anew.")
 
-    def _noticed(self, upload_id: str) -> dict[str, Any]:
-        """Return the upload once the workflow has noticed all parts, or says that some are wrong, or a minute has passed."""
+    def _noticed(self, sent: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the upload once the workflow has noticed all parts, or says that some are wrong, or that takes too long.
+
+        ``sent`` is what it was before: an error that was known then is of what was there before, unless it stays.
+        """
         deadline = time.monotonic() + _NOTICE_SECONDS
         pause = 0.2
         while True:
             self._check()
-            upload = self._api.read(self._atom_id, upload_id)
-            for at in upload["destinations"]:
-                if at["status"] == "failed":
-                    raise InvalidInputData(f"The upload failed: {at.get('error') or at['type']}.")
-            parts = upload["parts"]
-            told = all(part["complete"] or part.get("error") for part in parts)
+            upload = self._api.read(self._atom_id, sent["id"])
+            if _has_failed(upload):
+                at = upload["destinations"][0]
+                raise InvalidInputData(f"The upload failed: {at.get('error') or at['type']}.")
+            pairs = zip(upload["parts"], sent["parts"], strict=True)
+            told = all(part["complete"] or part.get("error") not in (None, old.get("error")) for part, old in pairs)
             if told or time.monotonic() > deadline:
                 return upload
             self._stop.wait(pause)
             pause = min(2.0, pause * 1.5)
+
+
+def _has_failed(upload: Mapping[str, Any]) -> bool:
+    """Tell whether there is nothing left to send it for: what one destination does not take, another may."""
+    return all(at["status"] == "failed" for at in upload["destinations"])
 
 
 def follow(api: UploadApi, atom_id: str, upload_id: str, tell: Callable[[str], None], pause: float = 2.0) -> dict[str, Any]:

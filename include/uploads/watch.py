@@ -40,9 +40,10 @@ class PartsWatch:
     clock: Callable[[], float] = time.time
 
     def look(self, *, listing: bool = True) -> tuple[Sight, Upload]:
-        """Note what has landed and tell what it comes to; without ``listing`` only read what others have noted."""
+        """Note what has landed and tell what it comes to; without ``listing`` what others have noted is enough but to fail."""
         upload = self.uploads.read(self.reference.atom_id, self.reference.upload_id)
-        if upload.is_over:
+        # One that is complete may be looked at, too: its run was cleared.
+        if upload.outcome.state in {"aborted", "failed"}:
             return Sight.OVER, upload
         if upload.joined.done:
             # The parts may be gone by now: somebody has started the run again.
@@ -54,6 +55,9 @@ class PartsWatch:
             return Sight.COMPLETE, upload
         if self.clock() - max(upload.landed.changed_at, upload.created_at, upload.outcome.at) < self.timeout:
             return Sight.WAITING, upload
+        if not listing:
+            # What others have noted lacks parts of which the event is late or lost.
+            return self.look()
         self._fail(upload, f"Timed out waiting for part {missing}")
         return Sight.TIMED_OUT, upload
 

@@ -220,6 +220,7 @@ def test_a_part_url_takes_a_put_of_that_part_at_the_address_that_clients_use(cli
         ({"title": "x" * 101}, "title"),
         ({"title": "a<b", "destinations": ["youtube"]}, "title"),
         ({"tags": ["x" * 501]}, "tags"),
+        ({"tags": ["x" * 250, "y" * 251], "destinations": ["s3Bucket"]}, "tags"),
         ({"privacy": "secret"}, "privacy"),
         ({"sha256": "abc"}, "sha256"),
         ({"channel": "../x"}, "channel"),
@@ -238,7 +239,9 @@ def test_a_wrong_field_is_named_and_nothing_is_made(
 
 
 def test_youtubes_bounds_are_for_what_goes_to_youtube(client: TestClient) -> None:
-    assert client.post(LIST, json=BODY | {"title": "a<b", "destinations": ["s3Bucket"]}).status_code == 200
+    for change in ({"title": "a<b"}, {"tags": ["<", "x" * 499]}):
+        assert client.post(LIST, json=BODY | change | {"destinations": ["s3Bucket"]}).status_code == 200
+        assert client.post(LIST, json=BODY | change | {"destinations": ["youtube"]}).status_code == 400
 
 
 def test_an_atom_or_upload_of_another_client_is_as_one_that_does_not_exist(client: TestClient) -> None:

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import httpx
@@ -18,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from include.media_store.credentials import Credentials, UploadAccess
 from include.media_store.objects import S3ObjectStore
+from include.settings import Settings
 from tests.uploads.api import upload_access
 
 MINE = "uploads/atom/mine/parts/"
@@ -131,6 +133,19 @@ def test_a_part_url_takes_one_put_of_that_part(access: UploadAccess, store: S3Ob
     url = access.part_url(bucket, KEY)
     assert httpx.put(url, content=b"by url", trust_env=False).status_code == 200
     assert store.get_bytes(bucket, KEY) == b"by url"
+
+
+def test_on_aws_a_part_url_names_the_host_of_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    access = UploadAccess(Settings(_env_file=None))  # type: ignore[call-arg]
+    assert urlsplit(access.part_url("b-1", KEY)).hostname == "b-1.s3.eu-west-1.amazonaws.com"
+    # A certificate has one label for the bucket.
+    assert urlsplit(access.part_url("b.1", KEY)).hostname == "s3.eu-west-1.amazonaws.com"
+    assert access.endpoint is None
 
 
 @pytest.mark.skipif(not os.environ.get("REELFLOW_TEST_S3"), reason="moto checks no signatures (make test-s3)")

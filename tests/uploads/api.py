@@ -48,6 +48,8 @@ class FakeApi(ThreadingHTTPServer):
         # URLs of parts from this one on are given once the gate is open.
         self.hold_from = 10_000
         self.gate = threading.Event()
+        # So many times an upload is told as it was, whatever has landed since.
+        self.stale_answers = 0
         self.files: dict[str, Path] = {}
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -71,6 +73,8 @@ class FakeApi(ThreadingHTTPServer):
             )  # fmt: skip
             return 200, self.document(upload) | {"credentials": self.credentials(upload)}
         upload = self.uploads.read(atom_id, rest[0])
+        if upload.outcome.state == "aborted":
+            return 404, {"message": "There is no such upload."}
         if method == "DELETE":
             self.uploads.abort(upload.reference)
             return 204, {}
@@ -80,8 +84,15 @@ class FakeApi(ThreadingHTTPServer):
             if int(rest[2]) >= self.hold_from:
                 self.gate.wait(60)
             return 200, {"url": self.part_url(upload, int(rest[2]))}
+        if self.stale_answers > 0:
+            self.stale_answers -= 1
+            return 200, self.document(upload)
+        return 200, self.document(self.noticed(upload))
+
+    def noticed(self, upload: Upload) -> Upload:
+        """Note which parts have landed, as the workflow does."""
         sizes = {n: ref.size for n, ref in part_objects(self.store, upload).items()}
-        return 200, self.document(self.uploads.set_landed(upload, lambda now: landed(now, sizes, time.time())))
+        return self.uploads.set_landed(upload, lambda now: landed(now, sizes, time.time()))
 
     def part_url(self, upload: Upload, n: int) -> str:
         url: str = self.s3.generate_presigned_url(

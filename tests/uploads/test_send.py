@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from include.errors import AccessDenied, Cancelled, InvalidInputData
+from include.errors import AccessDenied, Cancelled, InvalidInputData, StorageError
 from include.media_store.objects import S3ObjectStore
+from include.uploads import send
 from include.uploads.__main__ import main
 from include.uploads.api_client import UploadApi
 from include.uploads.file_range import FileRange
@@ -52,8 +53,8 @@ def film(tmp_path: Path) -> Path:
     return path
 
 
-def sender(api: UploadApi, film: Path, **arguments: Any) -> Sender:
-    return Sender(api, film, ATOM, {"destinations": ["s3Bucket"]}, first_wait=0.01, **arguments)
+def sender(api: UploadApi, film: Path, body: dict[str, Any] | None = None, **arguments: Any) -> Sender:
+    return Sender(api, film, ATOM, body or {"destinations": ["s3Bucket"]}, first_wait=0.01, **arguments)
 
 
 def arrived(server: FakeApi, upload: dict[str, Any]) -> bytes:
@@ -108,6 +109,37 @@ def stop_after(one: Sender, parts: int) -> None:
     one._writer = Stopping  # type: ignore[method-assign,assignment]
 
 
+def sent_parts(server: FakeApi) -> list[int]:
+    return [int(call.split("/")[2]) for call in server.calls if "/parts/" in call]
+
+
+def test_what_one_destination_refuses_is_sent_to_the_other(server: FakeApi, api: UploadApi, film: Path) -> None:
+    body = {"destinations": ["youtube", "s3Bucket"]}
+    first = sender(api, film, body, parallel=1)
+    stop_after(first, 1)
+    with pytest.raises(Cancelled):
+        first.send()
+    (upload,) = server.uploads.list(ATOM)
+    server.uploads.set_destination(ATOM, upload.id, "youtube", status="failed", error="The quota is used up.")
+    assert arrived(server, sender(api, film, body).send()) == CONTENT
+    assert len(server.uploads.list(ATOM)) == 1
+    assert sorted(sent_parts(server)) == [0, 1, 2, 3, 4]
+
+
+def test_an_upload_that_fails_at_every_destination_is_an_error(server: FakeApi, api: UploadApi, film: Path) -> None:
+    one = sender(api, film)
+    upload = one._create()
+    send_parts = one._send_parts
+
+    def fails_meanwhile(*arguments: Any) -> None:
+        send_parts(*arguments)
+        server.uploads.set_destination(ATOM, upload["id"], "s3Bucket", status="failed", error="Timed out.")
+
+    one._send_parts = fails_meanwhile  # type: ignore[method-assign]
+    with pytest.raises(InvalidInputData, match="Timed out"):
+        one.send()
+
+
 def test_a_url_that_has_expired_is_replaced(server: FakeApi, api: UploadApi, film: Path) -> None:
     server.expired = 3
     assert arrived(server, sender(api, film).send()) == CONTENT
@@ -148,6 +180,42 @@ def test_a_part_of_the_wrong_size_is_sent_again(server: FakeApi, api: UploadApi,
     assert arrived(server, one.send()) == CONTENT
 
 
+def wrong_part(server: FakeApi, one: Sender, n: int) -> dict[str, Any]:
+    """Begin an upload of which part ``n`` is there with a wrong size, which is noticed, and the others as they should be."""
+    upload = one._create()
+    for part in upload["parts"]:
+        server.store.put_bytes(server.bucket, part["key"], CONTENT[part["start"] : part["end"]])
+    server.store.put_bytes(server.bucket, upload["parts"][n]["key"], b"short")
+    assert set(server.noticed(server.uploads.read(ATOM, upload["id"])).landed.errors) == {n}
+    return upload
+
+
+def test_a_part_of_which_an_old_error_is_still_told_is_sent_once(server: FakeApi, api: UploadApi, film: Path) -> None:
+    one = sender(api, film)
+    wrong_part(server, one, 1)
+    server.stale_answers = 4
+    assert arrived(server, one.send()) == CONTENT
+    assert sent_parts(server) == [1]
+
+
+def test_a_part_that_stays_wrong_however_often_it_is_sent_is_an_error(
+    server: FakeApi, api: UploadApi, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(send, "_NOTICE_SECONDS", 0.5)
+    one = sender(api, film)
+    wrong_part(server, one, 1)
+    put = UrlWriter.put
+
+    def spoils(writer: UrlWriter, n: int, body: FileRange) -> None:
+        put(writer, n, body)
+        server.store.put_bytes(server.bucket, server.uploads.list(ATOM)[0].part(n).key, b"short")
+
+    monkeypatch.setattr(UrlWriter, "put", spoils)
+    with pytest.raises(StorageError, match="still lacks parts after 5 attempts"):
+        one.send()
+    assert sent_parts(server) == [1] * 5
+
+
 def test_another_version_of_the_file_is_another_upload(server: FakeApi, api: UploadApi, film: Path) -> None:
     old = sender(api, film)._create()
     film.write_bytes(CONTENT[::-1])
@@ -155,6 +223,20 @@ def test_another_version_of_the_file_is_another_upload(server: FakeApi, api: Upl
     upload = sender(api, film).send()
     assert upload["id"] != old["id"]
     assert arrived(server, upload) == CONTENT[::-1]
+
+
+@pytest.mark.parametrize(
+    "change", [{"destinations": ["youtube"]}, {"title": "Another"}, {"privacy": "public"}], ids=lambda change: next(iter(change))
+)
+def test_what_is_asked_for_otherwise_is_another_upload(
+    server: FakeApi, api: UploadApi, film: Path, change: dict[str, Any]
+) -> None:
+    body = {"destinations": ["s3Bucket"], "title": "One", "privacy": "private"}
+    old = sender(api, film, body)._create()
+    new = sender(api, film, body | change)
+    assert new.send()["id"] != old["id"]
+    again = sender(api, film, body)._create()
+    assert sender(api, film, dict(reversed(body.items()))).send()["id"] == again["id"]
 
 
 def test_a_file_that_changes_meanwhile_is_an_error(server: FakeApi, api: UploadApi, film: Path) -> None:

@@ -101,6 +101,27 @@ def test_parts_that_landed_while_nobody_looked_are_seen_before_the_time_is_up(
     assert watch.look()[0] is Sight.COMPLETE
 
 
+def test_parts_whose_events_were_lost_are_seen_before_the_time_is_up(
+    watch: PartsWatch, store: MemoryStore, upload: Upload, clock: Clock
+) -> None:
+    for n in range(2):
+        put(store, upload, n)
+    clock.now += 99
+    assert watch.look(listing=False)[0] is Sight.WAITING
+    clock.now += 1
+    sight, after = watch.look(listing=False)
+    assert (sight, after.landed.complete) == (Sight.WAITING, {0, 1})
+    clock.now += 99
+    put(store, upload, 2)
+    clock.now += 1
+    assert watch.look(listing=False)[0] is Sight.COMPLETE
+
+
+def test_parts_that_did_not_come_are_named_where_only_events_are_noted(watch: PartsWatch, clock: Clock) -> None:
+    clock.now += 100
+    assert watch.look(listing=False)[0] is Sight.TIMED_OUT
+
+
 def test_a_run_that_is_started_again_waits_the_whole_time_again(
     watch: PartsWatch, uploads: Uploads, upload: Upload, clock: Clock
 ) -> None:
@@ -113,6 +134,12 @@ def test_a_run_that_is_started_again_waits_the_whole_time_again(
 
 def test_once_the_parts_are_joined_they_may_be_gone(watch: PartsWatch, uploads: Uploads, upload: Upload) -> None:
     uploads.set_joined(upload, lambda _: Joined(done=True, etag="x"))
+    assert watch.look()[0] is Sight.COMPLETE
+
+
+def test_the_run_of_a_complete_upload_may_be_cleared(watch: PartsWatch, uploads: Uploads, upload: Upload) -> None:
+    uploads.set_joined(upload, lambda _: Joined(done=True, etag="x"))
+    uploads.complete(upload.reference)
     assert watch.look()[0] is Sight.COMPLETE
 
 

@@ -46,8 +46,9 @@ class ReportOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped 
             raise AirflowFailException("The upload was aborted.")
         problem = problem_of(upload)
         if problem is None:
-            task.uploads.complete(task.reference)
-            record_upload("done")
+            if upload.outcome.state != "complete":
+                task.uploads.complete(task.reference)
+                record_upload("done")
             return {kind: upload.at[kind].status for kind in upload.destinations}
         for kind in upload.destinations:
             if not upload.at[kind].is_over:

@@ -14,6 +14,8 @@
 const ATTEMPTS = 8;
 const LONGEST_WAIT = 30_000;
 const STALLED_AFTER = 60_000;
+// Parts are looked for once a minute where the event of a queue was lost.
+const NOTICED_AFTER = 75_000;
 const KINDS = { 401: "signed-out", 403: "forbidden", 404: "gone", 413: "too-large" };
 
 /**
@@ -54,6 +56,8 @@ export class Upload extends EventTarget {
     this.id = "";
     /** @type {Map<number, number>} bytes of each part that have left */
     this.sent = new Map();
+    /** @type {Map<number, number>} when each part had left */
+    this.sentAt = new Map();
     this.stopping = new AbortController();
     /** @type {Promise<any> | undefined} */
     this.running = undefined;
@@ -61,7 +65,11 @@ export class Upload extends EventTarget {
 
   /** Send what is missing; resolves to the upload once all of it has arrived. Rejects with an AbortError after `pause()`. */
   start() {
-    this.running ??= this.#run().finally(() => { this.running = undefined; });
+    if (!this.running) {
+      // One that was paused may end after the next one has begun.
+      const running = this.#run().finally(() => { if (this.running === running) this.running = undefined; });
+      this.running = running;
+    }
     return this.running;
   }
 
@@ -69,6 +77,7 @@ export class Upload extends EventTarget {
   pause() {
     this.stopping.abort();
     this.stopping = new AbortController();
+    this.running = undefined;
   }
 
   /** Give the upload up: what was sent is removed. */
@@ -87,17 +96,24 @@ export class Upload extends EventTarget {
         this.storage.removeItem(this.key);
         return upload;
       }
-      const unsent = missing.filter((part) => part.error || this.sent.get(part.n) !== part.end - part.start);
+      const unsent = missing.filter((part) => this.sent.get(part.n) !== part.end - part.start || this.#isWrong(part));
       // What was sent is noticed within seconds.
       if (unsent.length) await this.#sendAll(unsent, signal);
       else await sleep(1000, signal);
     }
   }
 
-  /** Return the upload as it is, or a new one. */
+  /** Whether an error of a part is of what was sent last, and not of what was there before. */
+  #isWrong(part) {
+    return Boolean(part.error) && Date.now() - (this.sentAt.get(part.n) ?? 0) > NOTICED_AFTER;
+  }
+
+  /** Return the upload as it is, or a new one where this object has none yet. */
   async #look(signal) {
     const known = this.id || this.storage.getItem(this.key);
     let upload = known ? await this.#call("GET", `/${known}`, { signal, absent: null }) : null;
+    // What was sent would be missing from another one.
+    if (this.id && !upload) throw new UploadError("The upload was given up elsewhere.", "gone");
     // What one destination does not take, another may.
     const failed = upload?.destinations.every((destination) => destination.status === "failed");
     if (failed && this.id) throw new UploadError(upload.destinations[0].error ?? "The upload has failed.", "failed");
@@ -136,6 +152,7 @@ export class Upload extends EventTarget {
       try {
         await put(url, this.file.slice(part.start, part.end), told, signal);
         told(part.end - part.start);
+        this.sentAt.set(part.n, Date.now());
       } catch (error) {
         told(0);
         throw error;

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from include.errors import ParameterError
 from include.uploads.models import Privacy
 
-__all__ = ["check_metadata", "video_resource"]
+__all__ = ["TAGS_CHARACTERS", "check_metadata", "video_resource"]
 
 TITLE_CHARACTERS = 100
 DESCRIPTION_BYTES = 5000

@@ -300,6 +300,18 @@ def test_an_upload_is_complete_when_it_has_arrived_everywhere(uploads: Uploads, 
     assert state_of(uploads, upload).outcome.state == "complete"
 
 
+def test_a_complete_upload_whose_run_is_cleared_is_counted_once(
+    uploads: Uploads, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[str] = []
+    monkeypatch.setattr(finish, "record_upload", counted.append)
+    for kind in upload.destinations:
+        uploads.set_destination(upload.atom_id, upload.id, kind, status="complete")
+    told = [ReportOperator(task_id="report").execute(context(upload)) for _ in range(2)]
+    assert told == [{"youtube": "complete", "s3Bucket": "complete"}] * 2
+    assert counted == ["done"]
+
+
 def test_one_destination_that_failed_fails_the_upload_and_leaves_the_other_as_it_is(uploads: Uploads, upload: Upload) -> None:
     uploads.set_destination(upload.atom_id, upload.id, "youtube", status="failed", error="The quota is used up.")
     uploads.set_destination(upload.atom_id, upload.id, "s3Bucket", status="complete")

@@ -106,6 +106,19 @@ def test_a_paused_upload_goes_on(server: FakeApi, page: Page, film: Path) -> Non
     assert arrived(server, done(page)) == CONTENT
 
 
+def test_an_upload_that_is_paused_and_started_at_once_goes_on(server: FakeApi, page: Page, film: Path) -> None:
+    server.hold_from = 2
+    page.goto(server.url)
+    choose(page, film)
+    until_sent(page, 2 * PART)
+    page.evaluate("() => { window.upload.pause(); window.again = window.upload.start(); window.again.catch(() => {}); }")
+    expect(page.locator("#state")).to_have_text("paused")
+    assert page.evaluate("window.upload.start() === window.again")
+    server.gate.set()
+    assert arrived(server, page.evaluate("window.again.then(({ id }) => id)")) == CONTENT
+    assert len(server.uploads.list("browser")) == 1
+
+
 def test_an_upload_that_is_aborted_is_forgotten(server: FakeApi, page: Page, film: Path) -> None:
     server.hold_from = 0
     page.goto(server.url)
@@ -115,6 +128,16 @@ def test_an_upload_that_is_aborted_is_forgotten(server: FakeApi, page: Page, fil
     expect(page.locator("#state")).to_have_text("paused")
     assert server.uploads.read("browser", upload_id).outcome.state == "aborted"
     assert page.evaluate("localStorage.length") == 0
+
+
+def test_an_upload_that_is_given_up_elsewhere_fails_and_is_not_made_anew(server: FakeApi, page: Page, film: Path) -> None:
+    server.stale_answers = 1000
+    page.goto(server.url)
+    choose(page, film)
+    until_sent(page, len(CONTENT))
+    server.uploads.abort(server.uploads.read("browser", uploading(page)).reference)
+    expect(page.locator("#state")).to_have_text("failed: The upload was given up elsewhere.")
+    assert len(server.uploads.list("browser")) == 1
 
 
 def test_expired_urls_and_a_server_that_fails_are_told_and_overcome(server: FakeApi, page: Page, film: Path) -> None:
@@ -129,15 +152,40 @@ def test_expired_urls_and_a_server_that_fails_are_told_and_overcome(server: Fake
     assert set(page.evaluate("window.troubles")) == {"s3-refused", "server"}
 
 
-def test_a_part_that_was_sent_wrong_is_sent_again(server: FakeApi, page: Page, film: Path) -> None:
+def spoil(server: FakeApi, upload_id: str, n: int) -> None:
+    """Have an object of a wrong size at the place of a part, and that noticed."""
+    upload = server.uploads.read("browser", upload_id)
+    server.store.put_bytes(server.bucket, upload.part(n).key, b"short")
+    server.noticed(upload)
+
+
+def test_a_part_that_was_wrong_is_sent_once_however_long_its_old_error_is_told(server: FakeApi, page: Page, film: Path) -> None:
     server.hold_from = 0
     page.goto(server.url)
     choose(page, film)
     upload_id = uploading(page)
-    part = server.uploads.read("browser", upload_id).part(4)
-    server.store.put_bytes(server.bucket, part.key, b"short")
+    spoil(server, upload_id, 4)
+    server.stale_answers = 3
     server.gate.set()
-    assert arrived(server, done(page)) == CONTENT
+    assert done(page) == upload_id
+    assert arrived(server, upload_id) == CONTENT
+    assert server.calls.count(f"GET {upload_id}/parts/4/url") == 1
+
+
+def test_a_part_that_stays_wrong_is_sent_again_after_a_while(server: FakeApi, page: Page, film: Path) -> None:
+    page.clock.install()
+    server.stale_answers = 1000
+    page.goto(server.url)
+    choose(page, film)
+    upload_id = uploading(page)
+    with page.expect_request(lambda request: request.url.endswith(f"/uploads/{upload_id}"), timeout=60_000):
+        until_sent(page, len(CONTENT))
+    spoil(server, upload_id, 4)
+    server.stale_answers = 0
+    page.clock.fast_forward("01:30")
+    assert done(page) == upload_id
+    assert arrived(server, upload_id) == CONTENT
+    assert server.calls.count(f"GET {upload_id}/parts/4/url") == 2
 
 
 def test_what_the_api_refuses_is_told(server: FakeApi, page: Page, film: Path) -> None:
