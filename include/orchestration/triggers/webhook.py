@@ -35,6 +35,8 @@ Answer = TypeVar("Answer")
 
 DELIVERIES_KEY = "deliveries"
 POLL_SECONDS = 2.0
+# So long the end is sent again to who does not take it: the run is one of those that may be active until then.
+END_SECONDS = 300.0
 # Airflow ends on_kill after 30 s.
 LAST_WORDS_SECONDS = 12.0
 LAST_WORDS_ATTEMPTS = 4
@@ -72,7 +74,7 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
             yield TaskSkippedEvent()
             return
         await self._follow(job)
-        deliveries = await self._tell_end(job, attempts=get_settings().webhook_attempts)
+        deliveries = await self._tell_end(job, attempts=get_settings().webhook_attempts, seconds=END_SECONDS)
         yield TaskSuccessEvent() if all(delivery.delivered for delivery in deliveries) else TaskFailedEvent()
 
     async def on_kill(self) -> None:
@@ -85,7 +87,7 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
         job = await asyncio.to_thread(self._job)
         if job is None:
             return
-        await self._tell_end(job, attempts=LAST_WORDS_ATTEMPTS, seconds=LAST_WORDS_SECONDS)
+        await self._tell_end(job, attempts=LAST_WORDS_ATTEMPTS, seconds=LAST_WORDS_SECONDS, patience=LAST_WORDS_SECONDS)
 
     # -- telling
 
@@ -113,8 +115,8 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
         await self._tell(job, callbacks, self._event("progress", progress))
         return True
 
-    async def _tell_end(self, job: Job, *, attempts: int, seconds: float | None = None) -> list[Delivery]:
-        (outcome, stopped), callbacks = await _patiently(lambda: (self._outcome(job), job.read_callbacks()), seconds)
+    async def _tell_end(self, job: Job, *, attempts: int, seconds: float, patience: float = STORE_SECONDS) -> list[Delivery]:
+        (outcome, stopped), callbacks = await _patiently(lambda: (self._outcome(job), job.read_callbacks()), patience)
         how, data = ending(outcome, stopped=stopped)
         event, last = self._event(how, data), how == "succeeded"
         deliveries = await self._tell(job, callbacks, event, attempts=attempts, seconds=seconds, last=last)
@@ -211,11 +213,11 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
         await BaseXCom.aset(key, value, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
 
 
-async def _patiently(read: Callable[[], Answer], seconds: float | None = None) -> Answer:
+async def _patiently(read: Callable[[], Answer], seconds: float = STORE_SECONDS) -> Answer:
     """Return what ``read`` returns, asked again for so long where the object store fails."""
     again = AsyncRetrying(
         retry=retry_if_exception_type(StorageError),
-        stop=stop_before_delay(seconds or STORE_SECONDS),
+        stop=stop_before_delay(seconds),
         wait=wait_exponential_jitter(multiplier=STORE_PAUSE, max=30, jitter=STORE_PAUSE),
         reraise=True,
     )
