@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.jobs.triggerer_job_runner import TriggerRunner
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 
@@ -265,7 +268,7 @@ class Ailing(MemoryStore):
 
 
 def test_the_end_is_told_though_the_store_fails_for_a_while(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "STORE_PAUSE", 0.001)
+    monkeypatch.setattr(module, "READ_PAUSE", 0.001)
     outcome(job)
     ailing = Ailing(list=3, head=2, delete=1)
     ailing.objects = job.store.objects  # type: ignore[attr-defined]
@@ -275,6 +278,40 @@ def test_the_end_is_told_though_the_store_fails_for_a_while(job: Job, monkeypatc
     assert told.types[-1] == "transcode.succeeded"
     assert not any(ailing.failures.values()), "all of it was met"
     assert job.read_callbacks() == (OURS,), "to remove it was tried once"
+
+
+class Unheard(Trigger):
+    """One whose Airflow answers every other question of its kind with an error."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.asked: Counter[str] = Counter()
+
+    def fail(self, question: str) -> None:
+        self.asked[question] += 1
+        if self.asked[question] % 2:
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 502}))
+
+    def _states(self, tasks: list[str] | None) -> dict[str, str | None]:
+        self.fail(str(tasks))
+        return super()._states(tasks)
+
+    def _run_state(self) -> str:
+        self.fail("run")
+        return super()._run_state()
+
+
+def test_the_end_is_told_though_airflow_does_not_answer_now_and_then(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "READ_PAUSE", 0.001)
+    outcome(job)
+    told, running = Told(), {"report": None, "plan": "success"}
+    trigger = Unheard(job, told, *[running] * 8, running | {"report": "success"})
+    assert run(trigger) is TaskSuccessEvent
+    assert told.types == ["transcode.progress", "transcode.succeeded"]
+    job.write_callback(OURS)
+    told = Told()
+    asyncio.run(Unheard(job, told, {"report": "skipped"}, run_state="failed").on_kill())
+    assert told.types == ["transcode.cancelled"]
 
 
 def test_progress_that_cannot_be_told_is_told_later(job: Job) -> None:
