@@ -79,7 +79,7 @@ async def stop(client: SignedClient, services: ServicesDependency, task_id: str)
     if run is None or run.is_finished or await run_sync(task_status.settled, job, run) is not None:
         return task
     if task.task_status is not TaskStatusName.CANCELLED:
-        await run_sync(task_status.note_cancelled, job)
+        await run_sync(job.note_cancelled)
     # A live unit looks for the note, closes its recordings and ends; Airflow would give it seconds.
     if not known.is_live or run.state == "queued":
         try:

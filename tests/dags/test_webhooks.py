@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -193,6 +194,15 @@ def test_the_outcome_of_an_earlier_attempt_is_not_told(job: Job) -> None:
     assert told.types == ["transcode.failed"]
 
 
+def test_what_was_stopped_and_started_again_in_airflow_has_failed_when_it_fails(job: Job) -> None:
+    for at, how in (("2025-12-31T23:59:59+00:00", "failed"), ("2026-01-01T00:00:00+00:00", "cancelled")):
+        job.store.put_bytes(job.bucket, job.cancelled_key, json.dumps({"at": at}).encode())
+        outcome(job, "failed")
+        told = Told()
+        run(Trigger(job, told, {"report": "failed"}))
+        assert told.types == [f"transcode.{how}"]
+
+
 def test_an_end_that_could_not_be_told_fails_the_task_and_shows_why(job: Job) -> None:
     outcome(job)
     trigger = Trigger(job, Told("HTTP 503"), {"report": "success"})
@@ -258,9 +268,9 @@ class Ailing(MemoryStore):
         self.fail("list")
         return super().list(bucket, prefix)
 
-    def head(self, bucket: str, key: str) -> ObjectRef | None:
-        self.fail("head")
-        return super().head(bucket, key)
+    def get_bytes(self, bucket: str, key: str) -> bytes:
+        self.fail("get")
+        return super().get_bytes(bucket, key)
 
     def delete(self, bucket: str, key: str) -> None:
         self.fail("delete")
@@ -270,7 +280,7 @@ class Ailing(MemoryStore):
 def test_the_end_is_told_though_the_store_fails_for_a_while(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "READ_PAUSE", 0.001)
     outcome(job)
-    ailing = Ailing(list=3, head=2, delete=1)
+    ailing = Ailing(list=3, get=2, delete=1)
     ailing.objects = job.store.objects  # type: ignore[attr-defined]
     job.store = ailing
     told, running = Told(), {"report": None, "plan": "success"}

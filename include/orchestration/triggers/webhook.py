@@ -179,7 +179,7 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
         if outcome is not None and began is not None and outcome.finished_at < began.replace(microsecond=0):
             # That of an earlier attempt says nothing of this one.
             outcome = None
-        return outcome, job.store.head(job.bucket, job.cancelled_key) is not None
+        return outcome, job.is_cancelled(began)
 
     def _states(self, tasks: list[str] | None) -> dict[str, str | None]:
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415
