@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from include.errors import Cancelled, InternalError, NotFound
 from include.ffmpeg_ops.parallel import in_parallel
-from include.media_api.gateway import Run, TaskState
+from include.media_api.gateway import AirflowGateway, Run, TaskState
 from include.media_api.progress import percent
 from include.media_api.services import Services
 from include.media_api.task_errors import Refusal, TaskError, task_error
@@ -31,6 +31,7 @@ __all__ = [
     "LIVE_UNIT",
     "KnownTask",
     "dag_of",
+    "end_run",
     "job_of",
     "load",
     "load_all",
@@ -140,6 +141,23 @@ def settled(job: Job, run: Run) -> Outcome | None:
     outcome = job.read_outcome()
     is_of_now = outcome and outcome.run_id == run.run_id and outcome.finished_at >= run.start_date.replace(microsecond=0)
     return outcome if is_of_now else None
+
+
+async def end_run(gateway: AirflowGateway, dag_id: str, run: Run) -> None:
+    """Stop the run of a task that is noted to be cancelled.
+
+    A live unit that has begun, in an earlier attempt perhaps, looks for the note, closes its recordings and ends; Airflow would
+    give it seconds. One that waits for its slot, which may take hours, has nothing to close.
+    """
+    if dag_id != LIVE_DAG or not await _has_begun(gateway, run):
+        await gateway.stop(dag_id, run.run_id)
+
+
+async def _has_begun(gateway: AirflowGateway, run: Run) -> bool:
+    tasks = (await gateway.tasks(LIVE_DAG, [run.run_id])).get(run.run_id, ())
+    begun = next((task.start_date for task in tasks if task.task_id == LIVE_UNIT), None)
+    # A run that was cleared has the task's beginning of the time before.
+    return begun is not None and run.start_date is not None and begun >= run.start_date
 
 
 def _read(services: Services, client: str, task_id: str) -> TaskRequest | None:
