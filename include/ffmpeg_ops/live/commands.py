@@ -139,7 +139,9 @@ def _video(encoding: Encoding) -> tuple[str, ...]:
 
 def _filters(encoding: Encoding) -> list[str]:
     rate, width, height = encoding.framerate, encoding.width, encoding.height
-    filters = [f"fps={rate.numerator}/{rate.denominator}"] if rate else []
+    # What is interlaced is known of each picture when it comes; those that are whole pass. Scaling would mix the fields.
+    filters = ["bwdif=mode=send_frame:deint=interlaced"]
+    filters += [f"fps={rate.numerator}/{rate.denominator}"] if rate else []
     filters.append("scale='trunc(iw*sar/2)*2':'trunc(ih/2)*2'")
     if width and height:
         filters.append(f"scale={width}:{height}:force_original_aspect_ratio=decrease:force_divisible_by=2")

@@ -37,7 +37,7 @@ def test_a_live_source_is_read_with_one_protocol_and_one_container_and_has_limit
 def test_pictures_are_put_into_the_size_and_rate_that_the_profile_names() -> None:
     argv = ingest(ENCODING)
     assert (
-        "-vf fps=25/1,scale='trunc(iw*sar/2)*2':'trunc(ih/2)*2',"
+        "-vf bwdif=mode=send_frame:deint=interlaced,fps=25/1,scale='trunc(iw*sar/2)*2':'trunc(ih/2)*2',"
         "scale=1280:720:force_original_aspect_ratio=decrease:force_divisible_by=2,pad=1280:720:(ow-iw)/2:(oh-ih)/2,"
         "setsar=1,format=yuv420p -c:v libx264 "
     ) in argv
