@@ -18,6 +18,8 @@ __all__ = ["Opened", "ingest", "relay", "remux"]
 _ANALYSIS = ("-probesize", "10000000", "-analyzeduration", "5000000")
 # What the relays read is our own stream, whose parameters stand at every keyframe.
 _OWN_ANALYSIS = ("-probesize", "5000000", "-analyzeduration", "1000000", "-fpsprobesize", "0")
+# What it says of its input, before it writes anything, tells whether that is HDR.
+_TELLING = ("-loglevel", "level+info", "-nostats")
 # What live protocols carry: nothing that names other files. Times of `live_flv` may begin anew: a publisher was away.
 _LIVE_CONTAINERS = {"rtmp": "live_flv", "rtmps": "live_flv", "rtsp": "rtsp", "srt": "mpegts", "udp": "mpegts"}
 # Microseconds of silence after which a source has ended; RTMP waits for as long once more.
@@ -70,6 +72,7 @@ def ingest(
     return Command(
         (
             "ffmpeg",
+            *(() if encoding.format == "copy" else _TELLING),
             *_opened(source, seek, silence),
             *limits,
             *_ANALYSIS,

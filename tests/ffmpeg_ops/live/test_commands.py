@@ -45,6 +45,10 @@ def test_pictures_are_put_into_the_size_and_rate_that_the_profile_names() -> Non
     assert "passthrough" not in argv
 
 
+def test_an_encoder_tells_what_its_input_is() -> None:
+    assert ingest(ENCODING).startswith("ffmpeg -loglevel level+info -nostats -protocol_whitelist rtmp,tcp ")
+
+
 def test_where_it_names_none_pictures_keep_their_times_and_keyframes_go_by_seconds() -> None:
     argv = ingest(Encoding(format="h264"))
     assert "-force_key_frames expr:gte(t,n_forced*2) -fps_mode passthrough -enc_time_base 1:90000" in argv

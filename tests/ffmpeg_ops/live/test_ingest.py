@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 import subprocess
+from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from include.errors import InputNotSupported
 from include.ffmpeg_ops.encodings import Encoding
+from include.ffmpeg_ops.live.broadcast import Broadcast, Source
 from include.ffmpeg_ops.live.commands import Opened, ingest
+from include.ffmpeg_ops.live.hub import Hub
 from include.ffmpeg_ops.runner import stream
+from include.settings import get_settings
+from tests.conftest import Clips
 from tests.media import content, ffmpeg
 
 SIZED = Encoding(format="h264", bitrate=1_000_000, width=160, height=90, framerate=Fraction(25))
@@ -54,3 +60,23 @@ def test_an_interlaced_source_becomes_whole_pictures(encoding: Encoding, interla
     found = kinds(encoded(interlaced, tmp_path / "made.ts", encoding))
     assert sum(found.values()) == 100
     assert found["Progressive"] > 90
+
+
+def broadcast(path: Path, encoding: Encoding) -> int:
+    """How many pictures come of a source."""
+    source = Source(path.name, lambda: nullcontext(Opened(f"file:{path}", "file")), is_file=True)
+    hub = Hub([])
+    Broadcast(source, encoding, hub, flv=False, check=lambda: None, settings=get_settings()).run()
+    return hub.pictures.total
+
+
+@pytest.mark.parametrize(("name", "transfer"), [("hdr_pq", "smpte2084"), ("hdr_hlg", "arib-std-b67")])
+def test_hdr_is_refused_unless_it_is_copied(name: str, transfer: str, clip: Clips) -> None:
+    with pytest.raises(InputNotSupported, match=rf"{name}.* is HDR \({transfer}\)"):
+        broadcast(clip(name), SIZED)
+    assert broadcast(clip(name), Encoding(container="copy", format="copy", audio_format="copy")) == clip.frames(name)
+
+
+@pytest.mark.parametrize("name", ["cover_art", "ten_bit"])
+def test_sdr_of_any_kind_is_taken(name: str, clip: Clips) -> None:
+    assert broadcast(clip(name), Encoding(format="h264")) == clip.frames(name)
