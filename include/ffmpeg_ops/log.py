@@ -15,7 +15,18 @@ from include.errors import (
     OutputNotSupported,
 )
 
-__all__ = ["LogLine", "complaints", "damage", "failure", "hide_paths", "lost_output", "may_come_of_a_seek", "no_decoder", "parse"]
+__all__ = [
+    "LogLine",
+    "complaints",
+    "damage",
+    "failure",
+    "hide_paths",
+    "lost_output",
+    "may_come_of_a_seek",
+    "no_decoder",
+    "parse",
+    "source_video",
+]
 
 LEVELS = ("panic", "fatal", "error", "warning", "info", "verbose", "debug", "trace")
 
@@ -129,6 +140,15 @@ _LOST_OUTPUT = re.compile(r"No space left on device|Error (writing trailer|closi
 def lost_output(lines: Iterable[LogLine]) -> bool:
     """Tell whether an output could not be written to its end, which ffmpeg 5 ends with status 0."""
     return any(line.level in LEVELS[:3] and _LOST_OUTPUT.search(line.message) for line in lines)
+
+
+_VIDEO = re.compile(r"\s*Stream #0:\d+.*?: Video: (?!.*\(attached pic\))(.*)")
+
+
+def source_video(lines: Iterable[LogLine]) -> str | None:
+    """Return how ffmpeg, at the level ``info``, describes the first video of its first input; ``None`` before it has."""
+    # Inputs come before outputs.
+    return next((match[1] for line in lines if (match := _VIDEO.match(line.message))), None)
 
 
 _NO_DECODER = re.compile(r"platform doesn't support hardware accelerated")

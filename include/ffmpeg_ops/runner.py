@@ -136,6 +136,11 @@ class Stream:
         self._watcher = threading.Thread(target=self._watch, args=watch, name="ffmpeg-watch", daemon=True)
         self._watcher.start()
 
+    @property
+    def log(self) -> tuple[LogLine, ...]:
+        """What the process has said so far."""
+        return tuple(self._child.log)
+
     def readinto(self, buffer: memoryview) -> int:
         """Fill ``buffer`` (bytes) and return how much was read: less than its length at the end of the output alone.
 

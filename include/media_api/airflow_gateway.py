@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import logging
+import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
@@ -29,6 +32,10 @@ _PAGE = 100  # Airflow's own cap on rows of a list
 _AT_ONCE = 8
 _ATTEMPTS = 4
 _READS_AT_ONCE = 4
+_NO_CURSOR = "cursor: is none that this API has given out; begin without one."
+_BASE64URL = re.compile(r"[\w-]+", re.ASCII)
+# MessagePack's list of one positive integer, the id of a run: an integer of PostgreSQL.
+_CURSOR = re.compile(rb"\x91(?:[\x01-\x7f]|\xcc.|\xcd..|\xce[\x00-\x7f]...)", re.DOTALL)
 
 
 class InProcessGateway:
@@ -86,12 +93,14 @@ class InProcessGateway:
 
     async def page(self, prefix: str, *, states: Collection[str] = (), limit: int = _PAGE, cursor: str | None = None) -> RunPage:
         """Return runs of any DAG whose ids begin with ``prefix``, newest first; see the protocol."""
+        if cursor and not _is_cursor(cursor):
+            raise ParameterError(_NO_CURSOR)
         query: dict[str, Any] = {"run_id_prefix_pattern": prefix, "limit": limit, "order_by": "-id", "cursor": cursor or ""}
         if states:
             query["state"] = sorted(states)
         answer = await self._call("GET", "/dags/~/dagRuns", {200, 400}, params=query)
         if answer.status_code == 400:
-            raise ParameterError("cursor: is none that this API has given out; begin without one.")
+            raise ParameterError(_NO_CURSOR)
         document = answer.json()
         return RunPage(tuple(_run(row) for row in document["dag_runs"]), document.get("next_cursor"))
 
@@ -188,6 +197,17 @@ def _fab_user(name: str, _period: int) -> Any:
     # A session of its own: Airflow's is that of the thread, and this is the thread of all other requests.
     with Session(settings.engine) as session:
         return session.scalar(select(User).where(User.username == name))
+
+
+def _is_cursor(text: str) -> bool:
+    """Tell whether Airflow may have given it out: it takes any list, and hands what is in it to its database."""
+    if not _BASE64URL.fullmatch(text):
+        return False
+    try:
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error:
+        return False
+    return _CURSOR.fullmatch(data) is not None
 
 
 def _run_path(dag_id: str, run_id: str) -> str:

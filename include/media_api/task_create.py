@@ -21,7 +21,7 @@ from include.media_api.services import Services
 from include.media_api.starts import Start
 from include.media_api.task_errors import Refusal
 from include.media_api.task_models import NewTask
-from include.media_api.task_status import LIVE_DAG, LIVE_UNIT, dag_of, is_cancelled, job_of, settled
+from include.media_api.task_status import LIVE_DAG, LIVE_UNIT, dag_of, job_of, settled
 from include.media_store.tables import Tables
 from include.net.guard import check_literal
 from include.net.urls import MediaUrl, parse_source, parse_target
@@ -163,7 +163,7 @@ def _is_worth_joining(services: Services, wanted: WantedTask, request: TaskReque
     if run.state == "failed" or (run.is_finished and wanted.is_live):
         return False
     job = job_of(services, request)
-    if is_cancelled(job, run):
+    if job.is_cancelled(run.start_date):
         return False
     outcome = settled(job, run)
     if outcome is None and not run.is_finished:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from pydantic import ValidationError
 
 from include.errors import Cancelled, InternalError, NotFound
 from include.ffmpeg_ops.parallel import in_parallel
-from include.media_api.gateway import Run, TaskState
+from include.media_api.gateway import AirflowGateway, Run, TaskState
 from include.media_api.progress import percent
 from include.media_api.services import Services
 from include.media_api.task_errors import Refusal, TaskError, task_error
@@ -32,11 +31,10 @@ __all__ = [
     "LIVE_UNIT",
     "KnownTask",
     "dag_of",
-    "is_cancelled",
+    "end_run",
     "job_of",
     "load",
     "load_all",
-    "note_cancelled",
     "settled",
     "statuses",
     "was_stopped",
@@ -145,10 +143,21 @@ def settled(job: Job, run: Run) -> Outcome | None:
     return outcome if is_of_now else None
 
 
-def note_cancelled(job: Job) -> None:
-    """Keep that the task of a job was stopped: its run will look as if it had failed."""
-    note = {"at": datetime.now(timezone.utc).replace(microsecond=0).isoformat()}
-    job.store.put_bytes(job.bucket, job.cancelled_key, json.dumps(note).encode())
+async def end_run(gateway: AirflowGateway, dag_id: str, run: Run) -> None:
+    """Stop the run of a task that is noted to be cancelled.
+
+    A live unit that has begun, in an earlier attempt perhaps, looks for the note, closes its recordings and ends; Airflow would
+    give it seconds. One that waits for its slot, which may take hours, has nothing to close.
+    """
+    if dag_id != LIVE_DAG or not await _has_begun(gateway, run):
+        await gateway.stop(dag_id, run.run_id)
+
+
+async def _has_begun(gateway: AirflowGateway, run: Run) -> bool:
+    tasks = (await gateway.tasks(LIVE_DAG, [run.run_id])).get(run.run_id, ())
+    begun = next((task.start_date for task in tasks if task.task_id == LIVE_UNIT), None)
+    # A run that was cleared has the task's beginning of the time before.
+    return begun is not None and run.start_date is not None and begun >= run.start_date
 
 
 def _read(services: Services, client: str, task_id: str) -> TaskRequest | None:
@@ -191,7 +200,7 @@ def _look(services: Services, states: Mapping[str, Sequence[TaskState]], known: 
     # A run of files is failed with the note that it was stopped; before that, and before its report, nothing is settled.
     if run is None or run.is_finished or known.is_live or _has_reported(states_of_run):
         outcome = settled(job, run) if run else job.read_outcome()
-        facts = _Facts(outcome=outcome, is_cancelled=is_cancelled(job, run))
+        facts = _Facts(outcome=outcome, is_cancelled=job.is_cancelled(run.start_date if run else None))
     if known.is_live:
         is_over = facts.outcome is not None or run is None or run.is_finished
         result = job.read_result(LIVE_UNIT) if is_over else None
@@ -211,17 +220,6 @@ def _weights(services: Services, run: Run, job: Job) -> tuple[float, ...]:
         return weights_of(plan.units, services.settings) if plan else None
 
     return services.weights.get((run.run_id, run.start_date), read) or ()
-
-
-def is_cancelled(job: Job, run: Run | None) -> bool:
-    """Tell whether the client has stopped the task, and nobody has started it again in Airflow since."""
-    try:
-        note = json.loads(job.store.get_bytes(job.bucket, job.cancelled_key))
-        at = datetime.fromisoformat(note["at"])
-        # A time without a zone cannot be compared, either.
-        return run is None or run.start_date is None or at >= run.start_date.replace(microsecond=0)
-    except (NotFound, ValueError, KeyError, TypeError):
-        return False
 
 
 def _status(known: KnownTask, facts: _Facts, tasks: Sequence[TaskState]) -> TaskStatus:

@@ -79,13 +79,11 @@ async def stop(client: SignedClient, services: ServicesDependency, task_id: str)
     if run is None or run.is_finished or await run_sync(task_status.settled, job, run) is not None:
         return task
     if task.task_status is not TaskStatusName.CANCELLED:
-        await run_sync(task_status.note_cancelled, job)
-    # A live unit looks for the note, closes its recordings and ends; Airflow would give it seconds.
-    if not known.is_live or run.state == "queued":
-        try:
-            await services.gateway.stop(task_status.dag_of(known.request), known.run_id)
-        except MediaError:
-            # It goes on, and the client is told so: then it must not look stopped once it is done.
-            await run_sync(services.store.delete, job.bucket, job.cancelled_key)
-            raise
+        await run_sync(job.note_cancelled)
+    try:
+        await task_status.end_run(services.gateway, task_status.dag_of(known.request), run)
+    except MediaError:
+        # It goes on, and the client is told so: then it must not look stopped once it is done.
+        await run_sync(services.store.delete, job.bucket, job.cancelled_key)
+        raise
     return await show(client, services, task_id)

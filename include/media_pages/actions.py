@@ -12,7 +12,7 @@ from include.errors import AccessDenied, MediaError, NotFound
 from include.media_api.gateway import Run
 from include.media_api.services import Services
 from include.media_api.submit import RunStarter
-from include.media_api.task_status import LIVE_DAG, note_cancelled, settled
+from include.media_api.task_status import end_run, settled
 from include.media_api.upload_service import UPLOAD_DAG, UploadService
 from include.media_pages.documents import job_of
 from include.media_pages.jobs import Jobs
@@ -90,10 +90,8 @@ class Actions:
         async with self._note_restored(job):
             if await run_sync(settled, job, run) is not None:
                 raise Conflict("The job has ended already.")
-            await run_sync(note_cancelled, job)
-            # A live unit looks for the note, closes its recordings and ends; Airflow would give it seconds.
-            if run.dag_id != LIVE_DAG or run.state == "queued":
-                await self._gateway.stop(run.dag_id, run.run_id)
+            await run_sync(job.note_cancelled)
+            await end_run(self._gateway, run.dag_id, run)
 
     @asynccontextmanager
     async def _note_restored(self, job: documents.Job) -> AsyncIterator[None]:

@@ -22,7 +22,7 @@ from include.media_api.gateway import Run, TaskState
 from include.media_api.progress import SUPER_RESOLUTION, TRANSCODE, percent
 from include.media_api.remembered import Remembered
 from include.media_api.services import Services
-from include.media_api.task_status import LIVE_DAG, LIVE_UNIT, is_cancelled, settled, was_stopped
+from include.media_api.task_status import LIVE_DAG, LIVE_UNIT, settled, was_stopped
 from include.media_api.upload_service import UploadService
 from include.media_pages.documents import job_of
 from include.media_pages.models import JobState, Live
@@ -142,7 +142,7 @@ class Rows:
             outcome = settled(job, run)
             said = (outcome.error if outcome else None) or {}
             error = str(said.get("message") or "")
-            if said.get("code") == Cancelled.code or (kind == "task" and is_cancelled(job, run)):
+            if said.get("code") == Cancelled.code or (kind == "task" and job.is_cancelled(run.start_date)):
                 return _End(is_cancelled=True)
         if not error and was_stopped(tasks):
             return _End(is_cancelled=True)
@@ -156,7 +156,7 @@ class Rows:
         if run.dag_id == LIVE_DAG:
             job = job_of(self._services.store, self._services.settings, run.dag_id, run.conf)
             # From the moment on that it was stopped; to close its recordings takes it a while.
-            if job is not None and is_cancelled(job, run):
+            if job is not None and job.is_cancelled(run.start_date):
                 return replace(row, state="cancelled", fps=None)
             told: Mapping[str, Any] = next((task.event for task in tasks if task.task_id == LIVE_UNIT), {})
             return replace(row, live=_live(told) if told else None)

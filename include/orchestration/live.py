@@ -29,6 +29,8 @@ def live_unit(context: Context) -> str:
 
     reference = read(TaskReference, context)
     job = open_job(reference)
+    # Else one that was stopped, and is started again in Airflow, would end at once.
+    job.forget_cancelled(context["dag_run"].start_date)
     unit = jobs.live_unit(reference)
     job.write_unit(unit)
     return job.unit_uri(unit.id)
@@ -61,4 +63,4 @@ class LiveRetryPolicy(MediaRetryPolicy):
 
 def _is_stopped(context: Context) -> bool:
     job = job_of(dict(context["params"]) | (context["dag_run"].conf or {}))
-    return job is not None and job.store.head(job.bucket, job.cancelled_key) is not None
+    return job is not None and job.is_cancelled(context["dag_run"].start_date)

@@ -17,7 +17,7 @@ from tenacity import (
     RetryCallState,
     retry_if_exception,
     stop_after_attempt,
-    stop_after_delay,
+    stop_before_delay,
     wait_exponential_jitter,
 )
 
@@ -35,7 +35,8 @@ logger = logging.getLogger(__name__)
 
 # As Standard Webhooks advises: a receiver acknowledges first and works afterwards.
 ANSWER_SECONDS = 15.0
-LONGEST_WAIT = 900.0
+# What a receiver may ask for with Retry-After: the run that is told of is not over for as long.
+MOST_ASKED = 30.0
 GONE = 410
 
 
@@ -79,7 +80,7 @@ class Courier:
     def __init__(self, settings: Settings, run: tuple[object, ...], *, pause: float = 1.0) -> None:
         self._settings = settings
         self._run = run
-        self._back_off = wait_exponential_jitter(multiplier=pause, max=LONGEST_WAIT, jitter=pause)
+        self._back_off = wait_exponential_jitter(multiplier=pause, jitter=pause)
 
     async def send(self, event: Event, callback: Callback, *, attempts: int = 1, seconds: float | None = None) -> Delivery:
         """Deliver an event in at most so many ``attempts``, none of which begins later than after ``seconds``; never raises."""
@@ -93,7 +94,7 @@ class Courier:
             return delivery
         webhook, body = Webhook(secret.get_secret_value()), event.body(callback.about)
         retrying = AsyncRetrying(
-            stop=stop_after_attempt(attempts) | stop_after_delay(seconds) if seconds else stop_after_attempt(attempts),
+            stop=stop_after_attempt(attempts) | stop_before_delay(seconds) if seconds else stop_after_attempt(attempts),
             wait=self._wait,
             retry=retry_if_exception(_is_worth_another),
             reraise=True,
@@ -138,7 +139,7 @@ class Courier:
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after if isinstance(error, _Refused) else 0.0
-        return max(self._back_off(state), min(asked, LONGEST_WAIT))
+        return max(self._back_off(state), min(asked, MOST_ASKED))
 
 
 @cache

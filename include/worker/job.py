@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -245,6 +247,26 @@ class Job:
     def write_outcome(self, outcome: Outcome) -> ObjectRef:
         """Write what became of the job."""
         return self._write(self.outcome_key, outcome)
+
+    def note_cancelled(self) -> None:
+        """Keep that a client has stopped the job: its run will look as if it had failed."""
+        note = {"at": datetime.now(timezone.utc).replace(microsecond=0).isoformat()}
+        self.store.put_bytes(self.bucket, self.cancelled_key, json.dumps(note).encode())
+
+    def is_cancelled(self, since: datetime | None) -> bool:
+        """Tell whether a client has stopped the job, and nobody has started it again since; its run began at ``since``."""
+        try:
+            at = datetime.fromisoformat(json.loads(self.store.get_bytes(self.bucket, self.cancelled_key))["at"])
+            # A time without a zone cannot be compared, either.
+            return since is None or at >= since.replace(microsecond=0)
+        except (NotFound, ValueError, KeyError, TypeError):
+            return False
+
+    def forget_cancelled(self, since: datetime | None) -> None:
+        """Remove the note that a client had stopped the job before its run began again at ``since``."""
+        # One that is written meanwhile stays.
+        if self.store.head(self.bucket, self.cancelled_key) is not None and not self.is_cancelled(since):
+            self.store.delete(self.bucket, self.cancelled_key)
 
     def read_callbacks(self) -> tuple[Callback, ...]:
         """Return who wants to be told what becomes of the job, one a client at most."""

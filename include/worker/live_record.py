@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
@@ -56,6 +57,7 @@ class Recorder(Target):
         self._resumes = resumes
         self._entries: list[Entry] = []
         self._segment: _Segment | None = None
+        self._format: Piece | None = None
         self._pictures = self._number = 0
         self._broken = False
         self._uploads: deque[Future[None]] = deque()
@@ -101,6 +103,7 @@ class Recorder(Target):
             self._check_uploads()
             if (piece := self.outlet.get(_LOOK_SECONDS)) is None:
                 continue
+            piece = self._marked(piece)
             if piece.key and (self._segment is None or piece.joint or self._segment.seconds_until(piece) >= SEGMENT_SECONDS):
                 self._close(pool, piece)
                 self._segment = self._open(piece)
@@ -110,6 +113,15 @@ class Recorder(Target):
                 self._pictures += piece.picture
                 self._sent.add(len(data))
                 self.state = "sending"
+
+    def _marked(self, piece: Piece) -> Piece:
+        """Return the piece, a joint where streams or picture format change with it: a source that is copied may do so at will."""
+        if not piece.key:
+            return piece
+        is_another = self._format is not None and piece.differs_from(self._format)
+        if piece.sequence or is_another or self._format is None:
+            self._format = piece
+        return replace(piece, joint=True) if is_another else piece
 
     def _open(self, first: Piece) -> _Segment:
         path = self._folder / f"{self._number:05d}.ts"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.jobs.triggerer_job_runner import TriggerRunner
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 
@@ -190,6 +194,15 @@ def test_the_outcome_of_an_earlier_attempt_is_not_told(job: Job) -> None:
     assert told.types == ["transcode.failed"]
 
 
+def test_what_was_stopped_and_started_again_in_airflow_has_failed_when_it_fails(job: Job) -> None:
+    for at, how in (("2025-12-31T23:59:59+00:00", "failed"), ("2026-01-01T00:00:00+00:00", "cancelled")):
+        job.store.put_bytes(job.bucket, job.cancelled_key, json.dumps({"at": at}).encode())
+        outcome(job, "failed")
+        told = Told()
+        run(Trigger(job, told, {"report": "failed"}))
+        assert told.types == [f"transcode.{how}"]
+
+
 def test_an_end_that_could_not_be_told_fails_the_task_and_shows_why(job: Job) -> None:
     outcome(job)
     trigger = Trigger(job, Told("HTTP 503"), {"report": "success"})
@@ -255,9 +268,9 @@ class Ailing(MemoryStore):
         self.fail("list")
         return super().list(bucket, prefix)
 
-    def head(self, bucket: str, key: str) -> ObjectRef | None:
-        self.fail("head")
-        return super().head(bucket, key)
+    def get_bytes(self, bucket: str, key: str) -> bytes:
+        self.fail("get")
+        return super().get_bytes(bucket, key)
 
     def delete(self, bucket: str, key: str) -> None:
         self.fail("delete")
@@ -265,9 +278,9 @@ class Ailing(MemoryStore):
 
 
 def test_the_end_is_told_though_the_store_fails_for_a_while(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "STORE_PAUSE", 0.001)
+    monkeypatch.setattr(module, "READ_PAUSE", 0.001)
     outcome(job)
-    ailing = Ailing(list=3, head=2, delete=1)
+    ailing = Ailing(list=3, get=2, delete=1)
     ailing.objects = job.store.objects  # type: ignore[attr-defined]
     job.store = ailing
     told, running = Told(), {"report": None, "plan": "success"}
@@ -275,6 +288,40 @@ def test_the_end_is_told_though_the_store_fails_for_a_while(job: Job, monkeypatc
     assert told.types[-1] == "transcode.succeeded"
     assert not any(ailing.failures.values()), "all of it was met"
     assert job.read_callbacks() == (OURS,), "to remove it was tried once"
+
+
+class Unheard(Trigger):
+    """One whose Airflow answers every other question of its kind with an error."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.asked: Counter[str] = Counter()
+
+    def fail(self, question: str) -> None:
+        self.asked[question] += 1
+        if self.asked[question] % 2:
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 502}))
+
+    def _states(self, tasks: list[str] | None) -> dict[str, str | None]:
+        self.fail(str(tasks))
+        return super()._states(tasks)
+
+    def _run_state(self) -> str:
+        self.fail("run")
+        return super()._run_state()
+
+
+def test_the_end_is_told_though_airflow_does_not_answer_now_and_then(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "READ_PAUSE", 0.001)
+    outcome(job)
+    told, running = Told(), {"report": None, "plan": "success"}
+    trigger = Unheard(job, told, *[running] * 8, running | {"report": "success"})
+    assert run(trigger) is TaskSuccessEvent
+    assert told.types == ["transcode.progress", "transcode.succeeded"]
+    job.write_callback(OURS)
+    told = Told()
+    asyncio.run(Unheard(job, told, {"report": "skipped"}, run_state="failed").on_kill())
+    assert told.types == ["transcode.cancelled"]
 
 
 def test_progress_that_cannot_be_told_is_told_later(job: Job) -> None:

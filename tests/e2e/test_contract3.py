@@ -175,8 +175,10 @@ def test_tasks_are_listed_page_by_page_and_to_their_client_only(stack: RunningSt
         seen += [task["task_id"] for task in page["tasks"]]
         cursor = page.get("cursor", "")
     assert seen == made[::-1]
-    answer = client("GET", TASKS, params={"cursor": "bm9uZQ"})
-    assert (answer.status_code, answer.json()["code"]) == (400, "InvalidParameterException")
+    # No list, and lists of what is no run's id: a number of 64 bits, a table, a list, a truth.
+    for wrong in ("bm9uZQ", "kc-AAAAAAAAAAA", "kYGhYQE", "kZGheA", "kcM"):
+        answer = client("GET", TASKS, params={"cursor": wrong})
+        assert (answer.status_code, answer.json()["code"]) == (400, "InvalidParameterException"), wrong
     other = Client(stack, 1)
     with other.http:
         assert other("GET", f"{TASKS}/{made[0]}").json()["code"] == "NoSuchTask"

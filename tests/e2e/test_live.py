@@ -107,7 +107,7 @@ def test_a_stream_goes_on_after_the_kill_of_its(
         run.await_recording(before + 20)
         print(f"{victim.__name__}: 20 s more are recorded after {time.monotonic() - killed_at:.0f} s")
         stack_state = stack.run("live", run.id)["state"]
-        run.job.store.put_bytes(stack.bucket, run.job.cancelled_key, b"{}")
+        run.job.note_cancelled()
         assert stack.wait("live", run.id) == "failed"
     assert stack_state == "running"
     assert attempt.is_running() is False

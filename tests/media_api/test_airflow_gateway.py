@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Collection, Coroutine
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import httpx
 import pytest
+from airflow.api_fastapi.common.cursors import encode_cursor
+from airflow.api_fastapi.common.parameters import SortParam
+from airflow.models.dagrun import DagRun
 
 from include.errors import AccessDenied, InternalError, ParameterError
 from include.media_api.airflow_gateway import InProcessGateway
@@ -143,10 +147,46 @@ def test_runs_of_any_dag_are_listed_newest_first() -> None:
 
 
 def test_the_last_page_has_no_cursor_and_a_wrong_one_is_the_callers() -> None:
-    page, (asked,) = call(always(200, {"dag_runs": [], "next_cursor": None}), lambda gateway: gateway.page("t", cursor="abc"))
-    assert (page, asked.url.params["cursor"]) == (RunPage(()), "abc")
+    page, (asked,) = call(always(200, {"dag_runs": [], "next_cursor": None}), lambda gateway: gateway.page("t", cursor="kSo"))
+    assert (page, asked.url.params["cursor"]) == (RunPage(()), "kSo")
     with pytest.raises(ParameterError, match="cursor"):
-        call(always(400, {}), lambda gateway: gateway.page("t", cursor="abc"))
+        call(always(400, {}), lambda gateway: gateway.page("t", cursor="kSo"))
+
+
+@pytest.mark.parametrize("number", [1, 127, 128, 255, 256, 65_535, 65_536, 2**31 - 1])
+def test_what_airflow_gives_out_is_taken(number: int) -> None:
+    order = SortParam(["id"], DagRun).set_value(["-id"])
+    cursor = encode_cursor(SimpleNamespace(id=number), order)
+    _, (asked,) = call(always(200, {"dag_runs": []}), lambda gateway: gateway.page("t", cursor=cursor))
+    assert asked.url.params["cursor"] == cursor
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["kc-AAAAAAAAAAA", "kYGhYQE", "kZGheA", "kcM", "kcA", "kaNhYmM", "kQA", "kf8", "kgEC", "kc6AAAAA", "~kSo", "kSo=", "kS", "é"],
+    ids=[
+        "a number of 64 bits",
+        "a table",
+        "a list",
+        "a truth",
+        "nothing",
+        "text",
+        "zero",
+        "below zero",
+        "two",
+        "a number of 32 bits",
+        "backwards",
+        "padded",
+        "no base64",
+        "no ASCII",
+    ],
+)
+def test_what_airflow_would_hand_to_its_database_though_it_is_no_id_is_refused(cursor: str) -> None:
+    def unasked(_: httpx.Request) -> httpx.Response:
+        raise AssertionError("Airflow was asked")
+
+    with pytest.raises(ParameterError, match="cursor: is none that this API has given out"):
+        call(unasked, lambda gateway: gateway.page("t", cursor=cursor))
 
 
 @pytest.mark.parametrize("status", [200, 404])

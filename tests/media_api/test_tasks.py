@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from include.errors import InternalError, StorageError
+from include.media_api.gateway import TaskState
 from include.media_api.task_app import create_task_app
 from include.media_store.models import ObjectRef
 from include.settings import Settings
@@ -422,15 +423,52 @@ def test_what_is_no_id_is_no_task(demo: Caller, task_id: str) -> None:
 # -- stopping
 
 
+LATER, EARLIER = timedelta(seconds=1), timedelta(seconds=-60)
+
+
 @pytest.mark.parametrize(
-    ("changes", "dag_id", "state", "stops"),
-    [({}, "transcode", "queued", 1), ({}, "transcode", "running", 1), (LIVE, "live", "queued", 1), (LIVE, "live", "running", 0)],
+    ("changes", "dag_id", "state", "unit", "after", "stops"),
+    [
+        ({}, "transcode", "queued", None, None, 1),
+        ({}, "transcode", "running", None, None, 1),
+        (LIVE, "live", "queued", None, None, 1),
+        (LIVE, "live", "running", "scheduled", None, 1),
+        (LIVE, "live", "running", "scheduled", EARLIER, 1),
+        (LIVE, "live", "running", "running", LATER, 0),
+        (LIVE, "live", "running", "up_for_retry", LATER, 0),
+        (LIVE, "live", "running", "scheduled", LATER, 0),
+    ],
+    ids=[
+        "waiting files",
+        "files at work",
+        "waiting run",
+        "waiting for a slot",
+        "waiting for a slot after it was cleared",
+        "live",
+        "between two attempts",
+        "waiting for a slot for another attempt",
+    ],
 )
-def test_a_task_is_stopped(demo: Caller, airflow: FakeAirflow, changes: Any, dag_id: str, state: str, stops: int) -> None:
-    """A live unit at work looks for the note and ends its recordings; Airflow would kill it."""
+def test_a_task_is_stopped(
+    demo: Caller,
+    airflow: FakeAirflow,
+    changes: Any,
+    dag_id: str,
+    state: str,
+    unit: str | None,
+    after: timedelta | None,
+    stops: int,
+) -> None:
+    """A live unit that has begun looks for the note and ends its recordings; Airflow would kill it."""
     task_id = created(demo, **changes)
+    now = datetime.now(timezone.utc)
     if state == "running":
-        airflow.begin(dag_id, run_id("demo", task_id))
+        airflow.begin(dag_id, run_id("demo", task_id), begun=now)
+        start_date = now + after if after else None
+        airflow.task_states[run_id("demo", task_id)] = (
+            TaskState("live", -1, unit, start_date=start_date),
+            TaskState("report", -1, None),
+        )
     answer = demo("DELETE", f"{TASKS}/{task_id}")
     assert (answer.status_code, answer.json()["task_status"]) == (200, "CANCELLED")
     assert "error" not in answer.json()

@@ -77,6 +77,7 @@ def test_a_stopped_task_of_contract_3_is_cancelled(ada: TestClient, airflow: Fak
 
 def test_a_stopped_live_task_is_let_close_its_recordings(ada: TestClient, airflow: FakeAirflow, store: MemoryStore) -> None:
     begin(airflow, "live", STREAM.run_id, STREAM, "running")
+    airflow.task_states[STREAM.run_id] = (TaskState("live", -1, "running", start_date=NOW),)
     job = act(ada, "stop", "live", STREAM.run_id)
     assert (job["state"], job["can_stop"]) == ("cancelled", False)
     assert f"_reelflow/jobs/{STREAM.job_id}/cancelled.json" in store.objects["media"]
@@ -85,6 +86,11 @@ def test_a_stopped_live_task_is_let_close_its_recordings(ada: TestClient, airflo
     begin(airflow, "live", "queued", STREAM)
     act(ada, "stop", "live", "queued")
     assert airflow.count("stop") == 1
+    # Nor has one whose unit waits for its slot.
+    begin(airflow, "live", "waiting", STREAM, "running")
+    airflow.task_states["waiting"] = (TaskState("live", -1, "scheduled"),)
+    act(ada, "stop", "live", "waiting")
+    assert airflow.count("stop") == 2
 
 
 def test_a_task_that_has_told_its_end_is_not_stopped(ada: TestClient, airflow: FakeAirflow, store: MemoryStore) -> None:

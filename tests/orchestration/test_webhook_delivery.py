@@ -7,11 +7,15 @@ import logging
 import re
 import time
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tenacity import AsyncRetrying
 
+from include.orchestration import webhook_delivery as module
+from include.orchestration.triggers.webhook import END_SECONDS
 from include.orchestration.webhook_delivery import Courier, Delivery
 from include.orchestration.webhook_events import Event
 from include.settings import Settings
@@ -28,10 +32,18 @@ def settings(*networks: str) -> Settings:
 
 
 def send(
-    url: str, event: Event = END, *, attempts: int = 1, client: str = "ott", networks: tuple[str, ...] = ("127.0.0.1/32",)
+    url: str,
+    event: Event = END,
+    *,
+    attempts: int = 1,
+    seconds: float | None = None,
+    pause: float = 0.01,
+    client: str = "ott",
+    networks: tuple[str, ...] = ("127.0.0.1/32",),
 ) -> Delivery:
     callback = Callback(url=url, client=client, about={"src": "in/a.mp4"})
-    return asyncio.run(Courier(settings(*networks), RUN, pause=0.01).send(event, callback, attempts=attempts))
+    courier = Courier(settings(*networks), RUN, pause=pause)
+    return asyncio.run(courier.send(event, callback, attempts=attempts, seconds=seconds))
 
 
 def test_an_event_arrives_signed_with_what_the_client_knows_the_work_by() -> None:
@@ -100,6 +112,27 @@ def test_a_receiver_that_asks_for_a_pause_gets_it() -> None:
         began = time.monotonic()
         assert send(hook.url, attempts=2).delivered
         assert time.monotonic() - began >= 1
+
+
+def test_a_receiver_that_asks_for_more_and_more_patience_does_not_hold_the_run_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(module, "AsyncRetrying", partial(AsyncRetrying, sleep=sleep))
+    with receiver((503,), {"retry-after": "900"}) as hook:
+        delivery = send(hook.url, attempts=8, seconds=END_SECONDS, pause=1.0)
+    assert (delivery.delivered, delivery.attempts) == (False, 8)
+    assert min(slept) == 30
+    assert sum(slept) <= 300
+
+
+def test_no_attempt_begins_after_the_time_for_all_of_them() -> None:
+    with receiver((503,), {"retry-after": "900"}) as hook:
+        began = time.monotonic()
+        assert send(hook.url, attempts=8, seconds=5).attempts == 1
+        assert time.monotonic() - began < 5
 
 
 def test_a_server_that_is_not_there_is_an_answer_too() -> None:

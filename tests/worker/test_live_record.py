@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,26 @@ def test_another_attempt_goes_on_with_the_playlist_after_a_discontinuity(
         ("show-00001.ts", 2, False),
         ("show-00002.ts", 4, True),
     ]
+
+
+def test_another_picture_format_begins_another_segment_after_a_discontinuity(
+    store: S3ObjectStore, bucket: str, key: str, tmp_path: Path
+) -> None:
+    # Of one of the keyframes no parameters are known: it goes by those before it.
+    formats = {0: b"small", 2: b"small", 4: b"large", 6: b"", 8: b"large", 10: b"large"}
+    pieces = [replace(piece, sequence=formats.get(second, b"")) for second, piece in enumerate(stream(12))]
+    record(store, bucket, key, tmp_path / "out", pieces)
+    assert segments(store, bucket, key) == [
+        ("show-00000.ts", 4, False),
+        ("show-00001.ts", 6, True),
+        ("show-00002.ts", 2, False),
+    ]
+
+
+def test_so_do_other_streams(store: S3ObjectStore, bucket: str, key: str, tmp_path: Path) -> None:
+    pieces = [replace(piece, tables=b"T" * (188 if second < 2 else 376)) for second, piece in enumerate(stream(6))]
+    record(store, bucket, key, tmp_path / "out", pieces)
+    assert segments(store, bucket, key) == [("show-00000.ts", 2, False), ("show-00001.ts", 4, True)]
 
 
 def test_a_task_that_begins_anew_forgets_what_was_recorded_before(

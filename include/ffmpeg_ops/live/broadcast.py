@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from include.errors import InputNotSupported, InvalidInputData, LimitExceeded, MediaError, OutputNotSupported, ParameterError
+from include.ffmpeg_ops import log
 from include.ffmpeg_ops.encodings import Encoding
 from include.ffmpeg_ops.live import commands
 from include.ffmpeg_ops.live.backoff import Backoff
@@ -30,6 +32,7 @@ _PATIENCE_SECONDS = 5.0
 _SILENT_SECONDS = 3.0
 # Sound of one run may end later than its pictures; the times of the next begin after both.
 _GAP_SECONDS = 0.25
+_HDR = re.compile(r"\([^()]*\b(smpte2084|arib-std-b67)\b")
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,9 @@ class Broadcast:
 
     def _read(self, reading: Stream) -> None:
         self._heard = time.monotonic()
+        is_known = self._encoding.format == "copy"
         while True:
+            is_known = is_known or self._is_sdr(reading)
             try:
                 self._check()
             except MediaError as error:
@@ -136,6 +141,16 @@ class Broadcast:
                 return
             elif self._heard + self._settings.stall_seconds + _PATIENCE_SECONDS < time.monotonic():
                 raise InvalidInputData(f"It sent nothing for {self._settings.stall_seconds:g} seconds.")
+
+    def _is_sdr(self, reading: Stream) -> bool:
+        """Tell whether the source is known to be SDR; raises :class:`InputNotSupported` for HDR, which would come out grey."""
+        told = log.source_video(reading.log)
+        if told is not None and (found := _HDR.search(told)):
+            raise InputNotSupported(
+                f"The source {self._source.url} is HDR ({found[1]}), which live tasks do not turn into SDR; send SDR, or choose "
+                "a profile with the format copy, which passes it on as it is."
+            )
+        return told is not None
 
     def _drain(self, reading: Stream) -> None:
         deadline = time.monotonic() + _FLUSH_SECONDS

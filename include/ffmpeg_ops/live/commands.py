@@ -18,6 +18,8 @@ __all__ = ["Opened", "ingest", "relay", "remux"]
 _ANALYSIS = ("-probesize", "10000000", "-analyzeduration", "5000000")
 # What the relays read is our own stream, whose parameters stand at every keyframe.
 _OWN_ANALYSIS = ("-probesize", "5000000", "-analyzeduration", "1000000", "-fpsprobesize", "0")
+# What it says of its input, before it writes anything, tells whether that is HDR.
+_TELLING = ("-loglevel", "level+info", "-nostats")
 # What live protocols carry: nothing that names other files. Times of `live_flv` may begin anew: a publisher was away.
 _LIVE_CONTAINERS = {"rtmp": "live_flv", "rtmps": "live_flv", "rtsp": "rtsp", "srt": "mpegts", "udp": "mpegts"}
 # Microseconds of silence after which a source has ended; RTMP waits for as long once more.
@@ -70,6 +72,7 @@ def ingest(
     return Command(
         (
             "ffmpeg",
+            *(() if encoding.format == "copy" else _TELLING),
             *_opened(source, seek, silence),
             *limits,
             *_ANALYSIS,
@@ -139,7 +142,9 @@ def _video(encoding: Encoding) -> tuple[str, ...]:
 
 def _filters(encoding: Encoding) -> list[str]:
     rate, width, height = encoding.framerate, encoding.width, encoding.height
-    filters = [f"fps={rate.numerator}/{rate.denominator}"] if rate else []
+    # What is interlaced is known of each picture when it comes; those that are whole pass. Scaling would mix the fields.
+    filters = ["bwdif=mode=send_frame:deint=interlaced"]
+    filters += [f"fps={rate.numerator}/{rate.denominator}"] if rate else []
     filters.append("scale='trunc(iw*sar/2)*2':'trunc(ih/2)*2'")
     if width and height:
         filters.append(f"scale={width}:{height}:force_original_aspect_ratio=decrease:force_divisible_by=2")

@@ -16,7 +16,7 @@ _TARGET_SECONDS = 10
 
 @dataclass(frozen=True)
 class Entry:
-    """A segment beside its playlist; ``joint``: its time does not go on where that of the one before it ended."""
+    """A segment beside its playlist; ``joint``: time, streams or picture format do not go on from the one before it."""
 
     name: str
     seconds: float

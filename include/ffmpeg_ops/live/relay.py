@@ -84,7 +84,8 @@ class Relay(Target):
             with self._opened() as target, self._feeding(commands.relay(target)) as feeding:
                 self.connections += 1
                 piece: Piece | None = first
-                while piece is not None and not _is_another(piece, first):
+                # The head of FLV tells of streams and picture format, once.
+                while piece is not None and not piece.differs_from(first):
                     self._write(feeding, piece)
                     piece = self._next(feeding)
                 feeding.finish(self._settings.stall_seconds)
@@ -119,9 +120,3 @@ class Relay(Target):
             self._muxed = progress.frames
             self.state = "sending"
             self._backoff.reset()
-
-
-def _is_another(piece: Piece, first: Piece) -> bool:
-    """Tell whether streams or picture format have changed: the head of FLV tells of them, once."""
-    # A keyframe without parameters of its own goes by those before it.
-    return piece.key and (piece.tables != first.tables or piece.sequence not in (b"", first.sequence))

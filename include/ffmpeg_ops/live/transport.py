@@ -45,6 +45,11 @@ class Piece:
         # The discontinuity_indicator tells readers that the counters of packets have jumped.
         return self.tables + self.data[:5] + bytes((self.data[5] | 0x80,)) + self.data[6:]
 
+    def differs_from(self, other: Piece) -> bool:
+        """Tell whether this is a keyframe since which streams or picture format are not what they were at ``other``, one, too."""
+        # A keyframe without parameters of its own goes by those before it.
+        return self.key and (self.tables != other.tables or self.sequence not in (b"", other.sequence))
+
 
 class Slicer:
     """Cuts a transport stream into :class:`Piece`s; a keyframe always begins one.

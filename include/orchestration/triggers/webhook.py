@@ -12,6 +12,7 @@ from itertools import islice
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_before_delay, wait_exponential_jitter
 
@@ -35,12 +36,14 @@ Answer = TypeVar("Answer")
 
 DELIVERIES_KEY = "deliveries"
 POLL_SECONDS = 2.0
+# So long the end is sent again to who does not take it: the run is one of those that may be active until then.
+END_SECONDS = 300.0
 # Airflow ends on_kill after 30 s.
 LAST_WORDS_SECONDS = 12.0
 LAST_WORDS_ATTEMPTS = 4
-STORE_PAUSE = 1.0
-# So long a store may fail before the end is told to nobody.
-STORE_SECONDS = 600.0
+READ_PAUSE = 1.0
+# So long a store, or Airflow, may fail before the end is told to nobody.
+READ_SECONDS = 600.0
 MOST_READ = 50
 _ENDED = {"success", "failed", "upstream_failed", "skipped", "removed"}
 
@@ -72,7 +75,7 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
             yield TaskSkippedEvent()
             return
         await self._follow(job)
-        deliveries = await self._tell_end(job, attempts=get_settings().webhook_attempts)
+        deliveries = await self._tell_end(job, attempts=get_settings().webhook_attempts, seconds=END_SECONDS)
         yield TaskSuccessEvent() if all(delivery.delivered for delivery in deliveries) else TaskFailedEvent()
 
     async def on_kill(self) -> None:
@@ -80,12 +83,12 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
         await finish(self._say_last_words())
 
     async def _say_last_words(self) -> None:
-        if await asyncio.to_thread(self._run_state) not in {"success", "failed"}:
+        if await _patiently(self._run_state, LAST_WORDS_SECONDS) not in {"success", "failed"}:
             return
         job = await asyncio.to_thread(self._job)
         if job is None:
             return
-        await self._tell_end(job, attempts=LAST_WORDS_ATTEMPTS, seconds=LAST_WORDS_SECONDS)
+        await self._tell_end(job, attempts=LAST_WORDS_ATTEMPTS, seconds=LAST_WORDS_SECONDS, patience=LAST_WORDS_SECONDS)
 
     # -- telling
 
@@ -94,7 +97,7 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
         settings = get_settings()
         told_at, last = time.monotonic(), None
         while True:
-            states = await asyncio.to_thread(self._states, [self.report])
+            states = await _patiently(lambda: self._states([self.report]))
             if states.get(self.report) in _ENDED:
                 return
             if time.monotonic() - told_at >= settings.webhook_seconds:
@@ -113,8 +116,8 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
         await self._tell(job, callbacks, self._event("progress", progress))
         return True
 
-    async def _tell_end(self, job: Job, *, attempts: int, seconds: float | None = None) -> list[Delivery]:
-        (outcome, stopped), callbacks = await _patiently(lambda: (self._outcome(job), job.read_callbacks()), seconds)
+    async def _tell_end(self, job: Job, *, attempts: int, seconds: float, patience: float = READ_SECONDS) -> list[Delivery]:
+        (outcome, stopped), callbacks = await _patiently(lambda: (self._outcome(job), job.read_callbacks()), patience)
         how, data = ending(outcome, stopped=stopped)
         event, last = self._event(how, data), how == "succeeded"
         deliveries = await self._tell(job, callbacks, event, attempts=attempts, seconds=seconds, last=last)
@@ -156,7 +159,7 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
     async def _progress(self, job: Job) -> dict[str, Any] | None:
         try:
             return await asyncio.to_thread(self._reached, job)
-        except MediaError as error:
+        except (MediaError, AirflowRuntimeError) as error:
             logger.info("Progress is not known: %s", error)
             return None
 
@@ -176,7 +179,7 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
         if outcome is not None and began is not None and outcome.finished_at < began.replace(microsecond=0):
             # That of an earlier attempt says nothing of this one.
             outcome = None
-        return outcome, job.store.head(job.bucket, job.cancelled_key) is not None
+        return outcome, job.is_cancelled(began)
 
     def _states(self, tasks: list[str] | None) -> dict[str, str | None]:
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415
@@ -211,12 +214,12 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
         await BaseXCom.aset(key, value, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
 
 
-async def _patiently(read: Callable[[], Answer], seconds: float | None = None) -> Answer:
-    """Return what ``read`` returns, asked again for so long where the object store fails."""
+async def _patiently(read: Callable[[], Answer], seconds: float = READ_SECONDS) -> Answer:
+    """Return what ``read`` returns, asked again for so long where the object store or Airflow fails."""
     again = AsyncRetrying(
-        retry=retry_if_exception_type(StorageError),
-        stop=stop_before_delay(seconds or STORE_SECONDS),
-        wait=wait_exponential_jitter(multiplier=STORE_PAUSE, max=30, jitter=STORE_PAUSE),
+        retry=retry_if_exception_type((StorageError, AirflowRuntimeError)),
+        stop=stop_before_delay(seconds),
+        wait=wait_exponential_jitter(multiplier=READ_PAUSE, max=30, jitter=READ_PAUSE),
         reraise=True,
     )
     return await again(asyncio.to_thread, read)

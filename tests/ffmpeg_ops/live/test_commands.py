@@ -37,12 +37,16 @@ def test_a_live_source_is_read_with_one_protocol_and_one_container_and_has_limit
 def test_pictures_are_put_into_the_size_and_rate_that_the_profile_names() -> None:
     argv = ingest(ENCODING)
     assert (
-        "-vf fps=25/1,scale='trunc(iw*sar/2)*2':'trunc(ih/2)*2',"
+        "-vf bwdif=mode=send_frame:deint=interlaced,fps=25/1,scale='trunc(iw*sar/2)*2':'trunc(ih/2)*2',"
         "scale=1280:720:force_original_aspect_ratio=decrease:force_divisible_by=2,pad=1280:720:(ow-iw)/2:(oh-ih)/2,"
         "setsar=1,format=yuv420p -c:v libx264 "
     ) in argv
     assert " -g 50 -keyint_min 50 " in argv
     assert "passthrough" not in argv
+
+
+def test_an_encoder_tells_what_its_input_is() -> None:
+    assert ingest(ENCODING).startswith("ffmpeg -loglevel level+info -nostats -protocol_whitelist rtmp,tcp ")
 
 
 def test_where_it_names_none_pictures_keep_their_times_and_keyframes_go_by_seconds() -> None:
