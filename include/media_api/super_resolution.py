@@ -72,7 +72,8 @@ async def submit(
     given = body.model_dump(exclude={"callback_url"})
     wanted = SuperResolutionRequest(bucket=services.settings.bucket, client=client, **given)
     source, segments = await run_sync(_look, services, wanted)
-    submission = SuperResolutionSubmission.of(client, wanted, source, segments)
+    model = wanted.chosen_model(services.settings.sr_model)
+    submission = SuperResolutionSubmission.of(client, wanted, source, segments, model=model)
     await run_sync(status.save, services, submission)
     runs: RunStarter = request.app.state.runs
 

@@ -28,21 +28,24 @@ _STATES = {"success": "done", "failed": "failed", "upstream_failed": "failed"} |
 
 
 class SuperResolutionSubmission(BaseModel):
-    """A request of one client, and the source as it was then."""
+    """A request of one client, and as they were then: the model for requests that name none, and the source."""
 
     model_config = ConfigDict(frozen=True)
 
     client: str
     request: SuperResolutionRequest
+    model: str
     etag: str
     segments: int
     submitted_at: datetime
 
     @classmethod
-    def of(cls, client: str, request: SuperResolutionRequest, source: ObjectRef, segments: int) -> SuperResolutionSubmission:
+    def of(
+        cls, client: str, request: SuperResolutionRequest, source: ObjectRef, segments: int, *, model: str
+    ) -> SuperResolutionSubmission:
         """Return what ``client`` submits now."""
         now = datetime.now(timezone.utc).replace(microsecond=0)
-        return cls(client=client, request=request, etag=source.etag, segments=segments, submitted_at=now)
+        return cls(client=client, request=request, model=model, etag=source.etag, segments=segments, submitted_at=now)
 
 
 class SegmentStatus(BaseModel):
@@ -182,7 +185,7 @@ def _is_published(services: Services, submission: SuperResolutionSubmission) -> 
     if merge is None or merge.status != "done" or merge.metrics.get("source_etag") != submission.etag:
         return False
     made = merge.metrics.get("wanted", {})
-    if made.get("model") != request.model or (request.task == "debug" and not made.get("debug")):
+    if made.get("model") != submission.model or (request.task == "debug" and not made.get("debug")):
         return False
     return job.outputs_exist(merge.outputs)
 

@@ -60,7 +60,8 @@ def publish(store: MemoryStore, settings: Settings, request: SuperResolutionRequ
     ref = store.put_bytes("media", request.destination_key, b"large video")
     source = store.head("media", request.key)
     assert source is not None
-    metrics = {"source_etag": source.etag, "wanted": request.wanted}
+    made = {"model": request.chosen_model(settings.sr_model), "debug": request.task == "debug"}
+    metrics = {"source_etag": source.etag, "wanted": made}
     result = UnitResult(
         unit_id="merge", status="done", fingerprint="x", outputs=(Output(name="a", ref=ref),), metrics=metrics,
         started_at=NOW, finished_at=NOW,
@@ -189,6 +190,23 @@ def test_a_failed_run_and_one_whose_output_is_gone_are_tried_again(client: TestC
     client.post("/prod/", json={"key": KEY, "segment_time": 5})
     assert airflow.count("delete") == 1, "a cleared run would keep the old segment_time"
     assert airflow.dag_runs[DAG, run_id].conf["segment_time"] == 5
+
+
+def test_naming_the_model_that_the_output_was_made_with_starts_nothing(
+    app: FastAPI, client: TestClient, airflow: FakeAirflow, store: MemoryStore, settings: Settings
+) -> None:
+    started = client.post("/prod/", json={"key": KEY}).json()
+    publish(store, settings, wanted())
+    airflow.set_state(DAG, started["run_id"], "success")
+    client.post("/prod/", json={"key": KEY, "model": "fast"})
+    assert (airflow.count("trigger"), airflow.count("clear"), airflow.count("delete")) == (1, 0, 0)
+    assert client.get(started["status_url"]).json()["status"] == "done"
+    client.post("/prod/", json={"key": KEY})
+    services = app.state.services
+    object.__setattr__(services, "settings", settings.model_copy(update={"sr_model": "quality"}))
+    assert client.get(started["status_url"]).json()["status"] == "done", "what was asked for was the default of then"
+    client.post("/prod/", json={"key": KEY})
+    assert airflow.count("trigger") + airflow.count("clear") == 2, "another default is another model"
 
 
 @pytest.mark.parametrize("change", ["source", "debug", "model", "ladder"])
