@@ -22,6 +22,7 @@ from include.worker.models import SuperResolutionRequest, TranscodeRequest, Unit
 __all__ = ["SUPER_RESOLUTION_DAG", "SuperResolutionStatus", "SuperResolutionSubmission", "is_done", "live", "load", "save"]
 
 SUPER_RESOLUTION_DAG = "super_resolution"
+OTHER = "Its output was made for another request, or of another version of the source; post the request again."
 _STATES = {"success": "done", "failed": "failed", "upstream_failed": "failed"} | dict.fromkeys(
     ("running", "restarting", "deferred"), "running"
 )
@@ -99,7 +100,7 @@ def load(services: Services, client: str, run_id: str) -> SuperResolutionSubmiss
 
 async def is_done(services: Services, submission: SuperResolutionSubmission) -> bool:
     """Tell whether all that is wanted was made of the source as it is now, and is there, or is being made."""
-    if not await run_sync(_is_published, services, submission):
+    if await run_sync(_lack, services, submission):
         return False
     ladder = submission.request.ladder_request
     return ladder is None or (await _ladder(services, ladder)).status in {"running", "done"}
@@ -115,9 +116,9 @@ async def live(services: Services, submission: SuperResolutionSubmission) -> Sup
     split = await run_sync(job.read_result, "split") if has_split else None
     groups = grouped(split.units if split else (), services.settings)
     segments = _segments(groups, tasks)
-    published = (run is None or run.is_finished) and await run_sync(_is_published, services, submission)
-    state, error = _state(run, published=published)
-    if run is not None and run.state == "failed" and not published:
+    lack = await run_sync(_lack, services, submission) if run is None or run.is_finished else None
+    state, error = _state(run, lack)
+    if run is not None and run.state == "failed" and lack:
         error = reason_of(await run_sync(job.read_outcome), run)
     rates = [segment.fps for segment in segments if segment.fps]
     ladder = request.ladder_request
@@ -138,14 +139,12 @@ async def live(services: Services, submission: SuperResolutionSubmission) -> Sup
     )
 
 
-def _state(run: Run | None, *, published: bool) -> tuple[Literal["queued", "running", "done", "failed"], str | None]:
+def _state(run: Run | None, lack: str | None) -> tuple[Literal["queued", "running", "done", "failed"], str | None]:
     if run is not None and not run.is_finished:
         return ("queued" if run.state == "queued" else "running"), None
-    if published:
+    if lack is None:
         return "done", None
-    if run is None:
-        return "failed", NO_RUN
-    return "failed", REMOVED
+    return "failed", NO_RUN if run is None and lack == REMOVED else lack
 
 
 def _segments(groups: Sequence[Sequence[UnitSummary]], tasks: Sequence[TaskState]) -> list[SegmentStatus]:
@@ -177,17 +176,16 @@ def _upscales(told: Mapping[str, Any]) -> bool:
     return told.get("phase") == "upscale"
 
 
-def _is_published(services: Services, submission: SuperResolutionSubmission) -> bool:
-    """Tell whether the output is there, complete, made of this version of the source and with all that is wanted."""
+def _lack(services: Services, submission: SuperResolutionSubmission) -> str | None:
+    """Return what is wrong with the output; ``None`` where it is complete, of this version of the source and as is wanted."""
     request = submission.request
     job = Job.of(services.store, services.settings, request)
     merge = job.read_result("merge")
-    if merge is None or merge.status != "done" or merge.metrics.get("source_etag") != submission.etag:
-        return False
+    if merge is None or merge.status != "done" or not job.outputs_exist(merge.outputs):
+        return REMOVED
     made = merge.metrics.get("wanted", {})
-    if made.get("model") != submission.model or (request.task == "debug" and not made.get("debug")):
-        return False
-    return job.outputs_exist(merge.outputs)
+    is_as_wanted = made.get("model") == submission.model and (request.task != "debug" or made.get("debug"))
+    return None if is_as_wanted and merge.metrics.get("source_etag") == submission.etag else OTHER
 
 
 async def _ladder(services: Services, request: TranscodeRequest, *, waits: bool = False) -> LadderStatus:
