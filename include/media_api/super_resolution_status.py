@@ -135,7 +135,7 @@ async def live(services: Services, submission: SuperResolutionSubmission) -> Sup
         fps=round(sum(rates), 1) if rates else None,
         segments=segments,
         error=error,
-        ladder=await _ladder(services, ladder, waits=state != "done") if ladder else None,
+        ladder=await _ladder(services, ladder, waits=state in {"queued", "running"}) if ladder else None,
     )
 
 
@@ -190,13 +190,14 @@ def _lack(services: Services, submission: SuperResolutionSubmission) -> str | No
 
 async def _ladder(services: Services, request: TranscodeRequest, *, waits: bool = False) -> LadderStatus:
     run = (await services.gateway.runs(TRANSCODE_DAG, [request.run_id])).get(request.run_id)
-    state: Literal["waiting", "running", "done", "failed"] = "waiting"
-    progress = 0
-    if run is not None and not waits:
-        if not run.is_finished:
-            tasks = (await services.gateway.tasks(TRANSCODE_DAG, [request.run_id])).get(request.run_id, ())
-            state, progress = "running", percent(tasks)
-        else:
-            output = await run_sync(services.store.head, request.bucket, request.destination_key)
-            state, progress = ("done", 100) if run.state == "success" and output else ("failed", 0)
+    state: Literal["waiting", "running", "done", "failed"]
+    if waits:
+        state, progress = "waiting", 0
+    elif run is not None and not run.is_finished:
+        tasks = (await services.gateway.tasks(TRANSCODE_DAG, [request.run_id])).get(request.run_id, ())
+        state, progress = "running", percent(tasks)
+    else:
+        # Runs are removed after a while; the output tells as much.
+        output = await run_sync(services.store.head, request.bucket, request.destination_key)
+        state, progress = ("done", 100) if output and (run is None or run.state == "success") else ("failed", 0)
     return LadderStatus(run_id=request.run_id, output_key=request.destination_key, status=state, progress=progress)

@@ -420,6 +420,33 @@ def test_the_ladder_of_the_result_is_shown(
     assert client.get(started["status_url"]).json()["ladder"]["status"] == "done"
 
 
+@pytest.mark.parametrize("run", ["deleted", "kept"])
+def test_a_ladder_whose_run_is_gone_is_known_by_its_output(
+    client: TestClient, airflow: FakeAirflow, store: MemoryStore, settings: Settings, run: str
+) -> None:
+    request = wanted(ladder="mp4")
+    started = client.post("/prod/", json={"key": KEY, "ladder": "mp4"}).json()
+    ladder = request.ladder_request
+    assert ladder is not None
+    store.add(ladder.destination_key)
+    assert client.get(started["status_url"]).json()["ladder"]["status"] == "waiting", "it is that of an earlier result"
+    publish(store, settings, request)
+    airflow.set_state(DAG, started["run_id"], "success")
+    if run == "deleted":
+        del airflow.dag_runs[DAG, started["run_id"]]
+    status = client.get(started["status_url"]).json()
+    assert (status["status"], status["ladder"]["status"], status["ladder"]["progress"]) == ("done", "done", 100)
+    store.delete("media", ladder.destination_key)
+    status = client.get(started["status_url"]).json()
+    assert (status["status"], status["ladder"]["status"], status["ladder"]["progress"]) == ("done", "failed", 0)
+
+
+def test_no_ladder_waits_for_an_upscaling_that_has_failed(client: TestClient, airflow: FakeAirflow) -> None:
+    started = client.post("/prod/", json={"key": KEY, "ladder": "mp4"}).json()
+    airflow.set_state(DAG, started["run_id"], "failed")
+    assert client.get(started["status_url"]).json()["ladder"]["status"] == "failed"
+
+
 def test_a_status_is_for_those_who_asked(client: TestClient) -> None:
     started = client.post("/prod/", json={"key": KEY}).json()
     other = client.get(started["status_url"], headers={"x-api-key": KEYS["other"]})
