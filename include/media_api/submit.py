@@ -14,12 +14,13 @@ from anyio.to_thread import run_sync
 
 from include.media_api import callbacks
 from include.media_api import submission as submissions
-from include.media_api.gateway import AirflowGateway
+from include.media_api.gateway import AirflowGateway, Run
 from include.media_api.submission import TRANSCODE_DAG, Submission
 from include.media_store.objects import ObjectStore
 from include.settings import Settings
 from include.worker.job import Job
 from include.worker.models import TranscodeRequest
+from include.worker.override import withdraw
 from include.worker.video_transcode import existing_keys
 
 __all__ = ["RunStarter", "Submitter"]
@@ -50,23 +51,31 @@ class RunStarter:
         note: str,
         *,
         is_undone: Callable[[], Awaitable[bool]],
-        before_clear: Callable[[], Awaitable[None]] | None = None,
+        prepare: Callable[[Run | None], Awaitable[None]] | None = None,
+        before_start: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Start the run, or start it again if it has finished and left something undone, such as after a failure."""
+        """Start the run, or start it again if it has finished and left something undone, such as after a failure.
+
+        ``prepare`` gets the run that there is before anything is done with it, and raises where it cannot be joined.
+        """
         gateway = self._gateway
         async with self.alone(run_id):
             run = (await gateway.runs(dag_id, [run_id])).get(run_id)
+            if prepare is not None:
+                await prepare(run)
+            if run is not None and (not run.is_finished or not await is_undone()):
+                return
+            if before_start is not None:
+                await before_start()
             if run is not None:
-                if not run.is_finished or not await is_undone():
-                    return
-                if before_clear is not None:
-                    await before_clear()
                 if _work(run.conf) == _work(conf):
                     await gateway.clear(dag_id, run_id)
                     return
                 # A cleared run keeps its conf, which is not what is asked for now.
                 await gateway.delete(dag_id, run_id)
-            await gateway.trigger(dag_id, run_id, conf, note)
+            if not await gateway.trigger(dag_id, run_id, conf, note) and prepare is not None:
+                # Another process has started it at the same moment, perhaps for another request.
+                await prepare((await gateway.runs(dag_id, [run_id])).get(run_id))
 
 
 class Submitter:
@@ -101,7 +110,7 @@ class Submitter:
             if dag_id == TRANSCODE_DAG:
                 await run_sync(self._withdraw_override, first)
 
-        await self._runs.ensure(dag_id, submission.run_id, conf, note, is_undone=is_undone, before_clear=withdraw_override)
+        await self._runs.ensure(dag_id, submission.run_id, conf, note, is_undone=is_undone, before_start=withdraw_override)
 
     def _keep_callbacks(self, submission: Submission) -> None:
         def keep(one: TranscodeRequest) -> None:
@@ -114,8 +123,7 @@ class Submitter:
 
     def _withdraw_override(self, request: TranscodeRequest) -> None:
         # A dispatcher leaves one where it restarts a run for another request: the run would do that instead of its conf.
-        job = Job.of(self._store, self._settings, request)
-        self._store.delete(job.bucket, job.override_key)
+        withdraw(Job.of(self._store, self._settings, request))
 
     async def _undone(self, submission: Submission) -> set[str]:
         """Return the destinations that neither exist nor are in the making."""

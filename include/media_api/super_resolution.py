@@ -16,11 +16,14 @@ from include.ffmpeg_ops.segments import planned_segments
 from include.media_api import callbacks
 from include.media_api import super_resolution_status as status
 from include.media_api.auth import Client
+from include.media_api.gateway import Run
 from include.media_api.services import Services, ServicesDependency, body_documentation, json_body
 from include.media_api.submit import RunStarter
+from include.media_api.super_resolution_join import join
 from include.media_api.super_resolution_status import SUPER_RESOLUTION_DAG, SuperResolutionStatus, SuperResolutionSubmission
 from include.media_store.models import ObjectRef
 from include.worker.job import Job
+from include.worker.override import withdraw
 from include.worker.requests import SuperResolutionBody, SuperResolutionRequest, split_key
 from include.worker.split import check_size
 from include.worker.watched_folders import check_not_watched
@@ -34,6 +37,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": "A field is wrong, `message` names it; or the output would be too large."},
     403: {"description": "The key is missing or wrong."},
     404: {"description": "There is no such object, or no such run."},
+    409: {"description": "The output is being made for another request, with another model or without what this one asks for."},
     415: {"description": "The object is not a video, or of a kind whose upscaled file could not be of the same kind."},
 }
 
@@ -72,21 +76,35 @@ async def submit(
     given = body.model_dump(exclude={"callback_url"})
     wanted = SuperResolutionRequest(bucket=services.settings.bucket, client=client, **given)
     source, segments = await run_sync(_look, services, wanted)
-    submission = SuperResolutionSubmission.of(client, wanted, source, segments)
-    await run_sync(status.save, services, submission)
+    model = wanted.chosen_model(services.settings.sr_model)
+    submission = SuperResolutionSubmission.of(client, wanted, source, segments, model=model)
     runs: RunStarter = request.app.state.runs
+    job = Job.of(services.store, services.settings, wanted)
 
-    if body.callback_url is not None:
-        about = {"bucket": wanted.bucket, "key": wanted.key, "output_key": wanted.destination_key, "scale": wanted.scale}
-        job = Job.of(services.store, services.settings, wanted)
-        await run_sync(callbacks.keep, job, body.callback_url, client, about)
-        await callbacks.heed(services.gateway, SUPER_RESOLUTION_DAG, [wanted.run_id])
+    async def prepare(run: Run | None) -> None:
+        if run is not None and not run.is_finished:
+            await join(services, submission, run)
+        await run_sync(status.save, services, submission)
+        if body.callback_url is not None:
+            about = {"bucket": wanted.bucket, "key": wanted.key, "output_key": wanted.destination_key, "scale": wanted.scale}
+            await run_sync(callbacks.keep, job, body.callback_url, client, about)
+            await callbacks.heed(services.gateway, SUPER_RESOLUTION_DAG, [wanted.run_id])
 
     async def is_undone() -> bool:
         return not await status.is_done(services, submission)
 
-    note = f"{client}: {wanted.key} x{wanted.scale}"
-    await runs.ensure(SUPER_RESOLUTION_DAG, wanted.run_id, wanted.model_dump(mode="json"), note, is_undone=is_undone)
+    async def withdraw_override() -> None:
+        await run_sync(withdraw, job)
+
+    await runs.ensure(
+        SUPER_RESOLUTION_DAG,
+        wanted.run_id,
+        wanted.model_dump(mode="json"),
+        note=f"{client}: {wanted.key} x{wanted.scale}",
+        is_undone=is_undone,
+        prepare=prepare,
+        before_start=withdraw_override,
+    )
     return Started(
         message=f"{wanted.key} {'debug' if wanted.task == 'debug' else 'started'}",
         run_id=wanted.run_id,

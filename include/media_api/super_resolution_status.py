@@ -22,27 +22,31 @@ from include.worker.models import SuperResolutionRequest, TranscodeRequest, Unit
 __all__ = ["SUPER_RESOLUTION_DAG", "SuperResolutionStatus", "SuperResolutionSubmission", "is_done", "live", "load", "save"]
 
 SUPER_RESOLUTION_DAG = "super_resolution"
+OTHER = "Its output was made for another request, or of another version of the source; post the request again."
 _STATES = {"success": "done", "failed": "failed", "upstream_failed": "failed"} | dict.fromkeys(
     ("running", "restarting", "deferred"), "running"
 )
 
 
 class SuperResolutionSubmission(BaseModel):
-    """A request of one client, and the source as it was then."""
+    """A request of one client, and as they were then: the model for requests that name none, and the source."""
 
     model_config = ConfigDict(frozen=True)
 
     client: str
     request: SuperResolutionRequest
+    model: str
     etag: str
     segments: int
     submitted_at: datetime
 
     @classmethod
-    def of(cls, client: str, request: SuperResolutionRequest, source: ObjectRef, segments: int) -> SuperResolutionSubmission:
+    def of(
+        cls, client: str, request: SuperResolutionRequest, source: ObjectRef, segments: int, *, model: str
+    ) -> SuperResolutionSubmission:
         """Return what ``client`` submits now."""
         now = datetime.now(timezone.utc).replace(microsecond=0)
-        return cls(client=client, request=request, etag=source.etag, segments=segments, submitted_at=now)
+        return cls(client=client, request=request, model=model, etag=source.etag, segments=segments, submitted_at=now)
 
 
 class SegmentStatus(BaseModel):
@@ -96,7 +100,7 @@ def load(services: Services, client: str, run_id: str) -> SuperResolutionSubmiss
 
 async def is_done(services: Services, submission: SuperResolutionSubmission) -> bool:
     """Tell whether all that is wanted was made of the source as it is now, and is there, or is being made."""
-    if not await run_sync(_is_published, services, submission):
+    if await run_sync(_lack, services, submission):
         return False
     ladder = submission.request.ladder_request
     return ladder is None or (await _ladder(services, ladder)).status in {"running", "done"}
@@ -112,9 +116,9 @@ async def live(services: Services, submission: SuperResolutionSubmission) -> Sup
     split = await run_sync(job.read_result, "split") if has_split else None
     groups = grouped(split.units if split else (), services.settings)
     segments = _segments(groups, tasks)
-    published = (run is None or run.is_finished) and await run_sync(_is_published, services, submission)
-    state, error = _state(run, published=published)
-    if run is not None and run.state == "failed" and not published:
+    lack = await run_sync(_lack, services, submission) if run is None or run.is_finished else None
+    state, error = _state(run, lack)
+    if run is not None and run.state == "failed" and lack:
         error = reason_of(await run_sync(job.read_outcome), run)
     rates = [segment.fps for segment in segments if segment.fps]
     ladder = request.ladder_request
@@ -131,18 +135,16 @@ async def live(services: Services, submission: SuperResolutionSubmission) -> Sup
         fps=round(sum(rates), 1) if rates else None,
         segments=segments,
         error=error,
-        ladder=await _ladder(services, ladder, waits=state != "done") if ladder else None,
+        ladder=await _ladder(services, ladder, waits=state in {"queued", "running"}) if ladder else None,
     )
 
 
-def _state(run: Run | None, *, published: bool) -> tuple[Literal["queued", "running", "done", "failed"], str | None]:
+def _state(run: Run | None, lack: str | None) -> tuple[Literal["queued", "running", "done", "failed"], str | None]:
     if run is not None and not run.is_finished:
         return ("queued" if run.state == "queued" else "running"), None
-    if published:
+    if lack is None:
         return "done", None
-    if run is None:
-        return "failed", NO_RUN
-    return "failed", REMOVED
+    return "failed", NO_RUN if run is None and lack == REMOVED else lack
 
 
 def _segments(groups: Sequence[Sequence[UnitSummary]], tasks: Sequence[TaskState]) -> list[SegmentStatus]:
@@ -174,28 +176,28 @@ def _upscales(told: Mapping[str, Any]) -> bool:
     return told.get("phase") == "upscale"
 
 
-def _is_published(services: Services, submission: SuperResolutionSubmission) -> bool:
-    """Tell whether the output is there, complete, made of this version of the source and with all that is wanted."""
+def _lack(services: Services, submission: SuperResolutionSubmission) -> str | None:
+    """Return what is wrong with the output; ``None`` where it is complete, of this version of the source and as is wanted."""
     request = submission.request
     job = Job.of(services.store, services.settings, request)
     merge = job.read_result("merge")
-    if merge is None or merge.status != "done" or merge.metrics.get("source_etag") != submission.etag:
-        return False
+    if merge is None or merge.status != "done" or not job.outputs_exist(merge.outputs):
+        return REMOVED
     made = merge.metrics.get("wanted", {})
-    if made.get("model") != request.model or (request.task == "debug" and not made.get("debug")):
-        return False
-    return job.outputs_exist(merge.outputs)
+    is_as_wanted = made.get("model") == submission.model and (request.task != "debug" or made.get("debug"))
+    return None if is_as_wanted and merge.metrics.get("source_etag") == submission.etag else OTHER
 
 
 async def _ladder(services: Services, request: TranscodeRequest, *, waits: bool = False) -> LadderStatus:
     run = (await services.gateway.runs(TRANSCODE_DAG, [request.run_id])).get(request.run_id)
-    state: Literal["waiting", "running", "done", "failed"] = "waiting"
-    progress = 0
-    if run is not None and not waits:
-        if not run.is_finished:
-            tasks = (await services.gateway.tasks(TRANSCODE_DAG, [request.run_id])).get(request.run_id, ())
-            state, progress = "running", percent(tasks)
-        else:
-            output = await run_sync(services.store.head, request.bucket, request.destination_key)
-            state, progress = ("done", 100) if run.state == "success" and output else ("failed", 0)
+    state: Literal["waiting", "running", "done", "failed"]
+    if waits:
+        state, progress = "waiting", 0
+    elif run is not None and not run.is_finished:
+        tasks = (await services.gateway.tasks(TRANSCODE_DAG, [request.run_id])).get(request.run_id, ())
+        state, progress = "running", percent(tasks)
+    else:
+        # Runs are removed after a while; the output tells as much.
+        output = await run_sync(services.store.head, request.bucket, request.destination_key)
+        state, progress = ("done", 100) if output and (run is None or run.state == "success") else ("failed", 0)
     return LadderStatus(run_id=request.run_id, output_key=request.destination_key, status=state, progress=progress)

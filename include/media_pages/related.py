@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from anyio.to_thread import run_sync
 from pydantic import ValidationError
@@ -17,6 +16,8 @@ from include.media_api.upload_service import TRANSCODE_DAG, UPLOAD_DAG
 from include.media_pages.models import Related
 from include.uploads.models import Upload
 from include.uploads.transcode import transcode_request
+from include.worker.job import Job
+from include.worker.override import overridden
 from include.worker.requests import SuperResolutionRequest, TranscodeRequest
 
 __all__ = ["related_to"]
@@ -31,7 +32,7 @@ async def related_to(services: Services, run: Run, upload: Upload | None) -> tup
     if run.dag_id == FOLDER_DAG:
         return await _transcodes(services, await run_sync(_of_folder, services, run))
     if run.dag_id == "super_resolution":
-        return await _transcodes(services, _ladder(services, conf))
+        return await _transcodes(services, await run_sync(_ladder, services, run))
     if upload is not None and "s3Bucket" in upload.destinations:
         return await _transcodes(services, [transcode_request(upload, services.settings.bucket)])
     source = _OF_UPLOAD.fullmatch(str(conf.get("source_key", ""))) if run.dag_id == TRANSCODE_DAG else None
@@ -52,11 +53,13 @@ async def _transcodes(services: Services, requests: Sequence[TranscodeRequest]) 
     )
 
 
-def _ladder(services: Services, conf: Mapping[str, Any]) -> list[TranscodeRequest]:
+def _ladder(services: Services, run: Run) -> list[TranscodeRequest]:
     try:
-        request = SuperResolutionRequest.model_validate({"bucket": services.settings.bucket} | dict(conf))
+        request = SuperResolutionRequest.model_validate({"bucket": services.settings.bucket} | dict(run.conf))
     except ValidationError:
         return []
+    if run.run_id == request.run_id:
+        request = overridden(Job.of(services.store, services.settings, request), request, run.conf)
     return [request.ladder_request] if request.ladder_request else []
 
 

@@ -1,25 +1,18 @@
-"""What a run is to do instead of its conf.
-
-A task can clear a run that has failed, but not change its conf: the request for the same destination may be another one by now.
-It is kept in the job's folder, with the conf that it replaces, so that it says nothing about a run that was made anew.
-"""
+"""The jobs of requests, and what their runs are to do instead of their confs, from within a task."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from include.errors import NotFound
 from include.settings import get_settings
-from include.worker.requests import SuperResolutionRequest, TranscodeRequest
+from include.worker import override as documents
+from include.worker.override import Overridable, overridden
 
 if TYPE_CHECKING:
     from include.worker.job import AnyRequest, Job
-
-Overridable = TypeVar("Overridable", bound=TranscodeRequest | SuperResolutionRequest)
 
 __all__ = ["job_for", "named_job", "overridden", "override", "withdraw"]
 
@@ -45,22 +38,9 @@ def named_job(model: type[AnyRequest], known: Mapping[str, Any]) -> Job | None:
 
 def override(request: Overridable, replaces: Mapping[str, Any]) -> None:
     """Have the job's run, whose conf is ``replaces``, do ``request`` when it is cleared."""
-    job = job_for(request)
-    document = {"replaces": dict(replaces), "request": request.model_dump(mode="json")}
-    job.store.put_bytes(job.bucket, job.override_key, json.dumps(document, indent=1).encode())
+    documents.override(job_for(request), request, replaces)
 
 
 def withdraw(request: Overridable) -> None:
     """Have the job's run do what its conf says."""
-    job = job_for(request)
-    job.store.delete(job.bucket, job.override_key)
-
-
-def overridden(job: Job, request: Overridable, conf: Mapping[str, Any]) -> Overridable:
-    """Return what the job's run with this ``conf`` is to do: ``request`` unless there is an override."""
-    try:
-        document = json.loads(job.store.get_bytes(job.bucket, job.override_key))
-        instead = cast("Overridable", type(request).model_validate(document["request"]))
-        return instead if document["replaces"] == conf else request
-    except (NotFound, ValidationError, ValueError, KeyError, TypeError):
-        return request
+    documents.withdraw(job_for(request))

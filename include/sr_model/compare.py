@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from include.errors import InvalidInputData, OutputNotSupported
@@ -50,11 +51,19 @@ def measure(path: Path, reference: Path, *, settings: Settings | None = None) ->
     """Return ``{"psnr_y", "psnr", "ssim"[, "vmaf"]}`` of ``path`` against ``reference``, which has its size.
 
     PSNR (dB, at most 100) is of the mean squared error over all frames, SSIM the mean over frames; VMAF where ffmpeg has it.
-    Raises what :func:`include.ffmpeg_ops.runner.run` raises where both differ in size.
+    Raises :class:`InvalidInputData` where both differ in their number of frames, and what
+    :func:`include.ffmpeg_ops.runner.run` raises where they differ in size.
     """
     vmaf = has_filter("libvmaf", settings)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        inputs = [_input(side, folder) for side in (path, reference)]
+        # The filters would go on with the last frame of the shorter one.
+        frames, expected = (_frames(side, settings) for side in inputs)
+        if frames != expected or not frames:
+            raise InvalidInputData(
+                f"{path.name} has {frames} frames and {reference.name} {expected}: they cannot be compared frame by frame."
+            )
         logs = {name: folder / name for name in ("psnr", "ssim")}
         filters = [f"{name}=stats_file={log}" for name, log in logs.items()] + (["libvmaf"] if vmaf else [])
         # Frames are compared by their place.
@@ -62,15 +71,13 @@ def measure(path: Path, reference: Path, *, settings: Settings | None = None) ->
         ends = ["".join(f"[{side}{n}]" for n in range(len(filters))) for side in "ab"]
         graph = f"[0:v:0]{tail}{ends[0]};[1:v:0]{tail}{ends[1]};"
         graph += ";".join(f"[a{n}][b{n}]{name}[o{n}]" for n, name in enumerate(filters))
-        argv = ["ffmpeg", *_input(path, folder), *_input(reference, folder), "-filter_complex", graph]
+        argv = ["ffmpeg", *inputs[0], *inputs[1], "-filter_complex", graph]
         for number in range(len(filters)):
             argv += ["-map", f"[o{number}]", "-f", "null", "/dev/null"]
         # VMAF is told at the end, at a level that the log does not have.
         done = runner.run(Command((*argv, "-loglevel", "level+info")), settings=settings)
         errors = [_fields(line) for line in logs["psnr"].read_text(encoding="utf-8").splitlines()]
         alike = [_fields(line) for line in logs["ssim"].read_text(encoding="utf-8").splitlines()]
-    if not errors or len(errors) != len(alike):
-        raise InvalidInputData(f"{path.name} and {reference.name} cannot be compared frame by frame.")
     values = {
         "psnr_y": _psnr(sum(item["mse_y"] for item in errors) / len(errors)),
         "psnr": _psnr(sum(item["mse_avg"] for item in errors) / len(errors)),
@@ -90,6 +97,11 @@ def _input(path: Path, folder: Path) -> list[str]:
         # Not every ffmpeg can read or write PNG.
         path = write_raw(read_still(path), folder / f"{len(list(folder.iterdir()))}.nut")
     return [*runner.input_options(), "-i", f"file:{path.resolve()}"]
+
+
+def _frames(side: Sequence[str], settings: Settings | None) -> int:
+    argv = ("ffmpeg", *side, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "null", "/dev/null")
+    return runner.run(Command(argv), settings=settings).frames or 0
 
 
 def _fields(line: str) -> dict[str, float]:

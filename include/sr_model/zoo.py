@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from include.errors import InputNotSupported
-from include.sr_model.network import Network, Spec, load
+
+if TYPE_CHECKING:
+    from include.sr_model.network import Network, Spec
 
 __all__ = ["MODELS", "VARIANTS", "WEIGHTS", "Entry", "available", "file_stem", "find", "preferred"]
 
@@ -60,6 +63,9 @@ class Entry:
     @cached_property
     def network(self) -> Network:
         """Shape and weights."""
+        # Brings numpy, which those do without who ask what there is.
+        from include.sr_model.network import load  # noqa: PLC0415
+
         return load(self.safetensors)
 
     @property

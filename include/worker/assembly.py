@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +12,7 @@ from include.ffmpeg_ops.models import Plan
 from include.worker.models import Output, UnitResult, WorkUnit
 from include.worker.parts import common_source, done_results, fetch_outputs
 from include.worker.report import weighted_quality
-from include.worker.work import in_parallel
+from include.worker.work import in_parallel, last_fingerprint
 from include.worker.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -38,9 +36,8 @@ class Assembly:
         self._files: dict[tuple[str, str], Path] = {}
 
     def fingerprint(self, *decided_by: Any) -> str:
-        """Return the identity of what comes out: the unit, the plan, the other units and ``decided_by``, all JSON values."""
-        parts = [self.unit.fingerprint, self.plan.model_dump(mode="json"), [part.fingerprint for part in self.units], *decided_by]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        """Return the identity of what comes out; see :func:`last_fingerprint`."""
+        return last_fingerprint(self.unit, self.plan, self.units, *decided_by)
 
     def fetch(self) -> None:
         """Get results and files of the other units; raises :class:`InternalError` where one is missing."""

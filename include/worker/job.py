@@ -39,6 +39,9 @@ __all__ = ["Job", "finish_unit", "live_unit", "merge_unit", "plan_unit", "split_
 
 logger = logging.getLogger(__name__)
 
+# What plans a job's last unit.
+_PLANNED_BY = {"finish": "plan", "merge": "split"}
+
 AnyDocument = TypeVar("AnyDocument", bound=BaseModel)
 AnyRequest = TranscodeRequest | SuperResolutionRequest | TaskReference
 
@@ -295,11 +298,14 @@ class Job:
     def published(self, unit: WorkUnit, fingerprint: str | None = None, *, by: str = "finish") -> UnitResult | None:
         """Return the result of a unit whose files are no longer needed: what was made of them is published, and complete.
 
-        ``by`` is the unit that publishes.
+        ``by`` is the unit that publishes. Where another one is planned by now, which would fetch the files again, it is ``None``.
         """
         wanted = fingerprint or unit.fingerprint
         last = self.read_result(by)
         if last is None or last.status != "done" or last.metrics.get("units", {}).get(unit.id) != wanted:
+            return None
+        first = self.read_result(_PLANNED_BY[by])
+        if first is None or first.metrics.get("last") != last.fingerprint:
             return None
         result = self.read_result(unit.id)
         if result is None or result.status != "done" or result.fingerprint != wanted:

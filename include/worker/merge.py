@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -14,12 +13,12 @@ from include.ffmpeg_ops.containers import container_of
 from include.media_store.models import ObjectRef
 from include.worker import __version__
 from include.worker.keep_log import keep_log
-from include.worker.models import CODE_VERSION, MergeTask, UnitResult, WorkUnit
+from include.worker.models import CODE_VERSION, MergeTask, UnitResult, UpscaleUnitTask, WorkUnit
 from include.worker.parts import check_source, done_results, fetch_outputs
 from include.worker.publish import Destination, publish
 from include.worker.report import costs_of
 from include.worker.requests import split_key
-from include.worker.work import Made, in_parallel
+from include.worker.work import Made, in_parallel, last_fingerprint
 from include.worker.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ class MergeWork:
         self._request = unit.task.request
         self._plan = workbench.job.read_super_resolution_plan()
         self._units: list[WorkUnit] = list(in_parallel(workbench.job.read_unit, unit.task.units, workbench.check))
-        decided_by = [unit.fingerprint, self._plan.model_dump(mode="json"), [part.fingerprint for part in self._units]]
-        self.fingerprint = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
+        self.fingerprint = last_fingerprint(unit, self._plan, self._units)
 
     def finished(self) -> UnitResult | None:
         """Return the marker where plan and units are what they were and what was published is still there."""
@@ -72,7 +70,8 @@ class MergeWork:
         metrics = {
             "units": fingerprints,
             "source_etag": self._source.etag,
-            "wanted": request.wanted,
+            # What the output for another request with the same destination may lack.
+            "wanted": {"model": _model_of(self._units[0]), "debug": request.task == "debug"},
             "bytes": facts["size"],
             "frames": facts["frames"],
             "seconds": round(float(self._plan.info.duration), 3),
@@ -190,6 +189,11 @@ class MergeWork:
             target.parent.mkdir(exist_ok=True)
             path.rename(target)
         return [f"{name}/manifest.json", *(f"{name}/{place}" for place in places)]
+
+
+def _model_of(unit: WorkUnit) -> str:
+    assert isinstance(unit.task, UpscaleUnitTask)  # noqa: S101 - the split unit has written no other
+    return unit.task.upscale.model
 
 
 def _segments_of(split: UnitResult) -> UnitResult:

@@ -94,7 +94,8 @@ class FinishTask(Task):
 class SplitTask(Task):
     """Probe the source, split its video, write the manifest and the unit documents."""
 
-    NOT_IDENTITY: ClassVar[dict[str, Any]] = {"request": {"client", "ladder"}}
+    # The unit has a fingerprint of its own, in which the model is that chosen, named or not.
+    NOT_IDENTITY: ClassVar[dict[str, Any]] = {"request": {"client", "ladder", "model"}}
 
     DECIDED_BY_DOCUMENT = False
 
@@ -128,7 +129,8 @@ class UpscaleUnitTask(Task):
 class MergeTask(Task):
     """Join the segments, copy the rest of the source, verify and publish; reads ``manifest.json`` and the units' results."""
 
-    NOT_IDENTITY: ClassVar[dict[str, Any]] = {"request": {"client", "ladder", "env", "segment_time"}}
+    # What the segments are and which network they saw is told by their own units.
+    NOT_IDENTITY: ClassVar[dict[str, Any]] = {"request": {"client", "ladder", "env", "model", "segment_time"}}
 
     DECIDED_BY_DOCUMENT = False
 

@@ -11,7 +11,7 @@ from include.worker.job import finish_unit
 from include.worker.models import Output, PlanTask, TranscodeRequest, UnitResult, WorkUnit
 from include.worker.planning import PLANNING_SETTINGS, check_dropped, encode_units, look_up, write_units
 from include.worker.requests import INGEST_CLIENT
-from include.worker.work import Made
+from include.worker.work import Made, last_fingerprint
 from include.worker.workbench import Workbench
 
 __all__ = ["PlanWork"]
@@ -62,7 +62,12 @@ class PlanWork:
                 Output(name="plan", ref=job.write_plan(plan)),
                 *documents,
             )
-        metrics = {"frames": plan.info.video.frames, "seconds": float(plan.info.duration), "chunks": len(plan.chunks)}
+        metrics = {
+            "frames": plan.info.video.frames,
+            "seconds": float(plan.info.duration),
+            "chunks": len(plan.chunks),
+            "last": last_fingerprint(finish, plan, units),
+        }
         return Made(outputs, summaries, metrics)
 
     def clean_up(self) -> None:

@@ -15,7 +15,7 @@ from include.worker.job import finish_unit
 from include.worker.models import Output, PlanTask, UnitResult, WorkUnit
 from include.worker.planning import PLANNING_SETTINGS, encode_units, look_up, write_units
 from include.worker.task_request import TaskReference
-from include.worker.work import Made
+from include.worker.work import Made, last_fingerprint
 from include.worker.workbench import Workbench
 
 __all__ = ["TaskPlanWork"]
@@ -33,8 +33,8 @@ class TaskPlanWork:
         self._reference = unit.task.request
         self._task = workbench.job.read_task()
         self._url = parse_source(self._task.source_url)
-        targets = [parse_target(target) for target in self._task.targets]
-        self._check_targets(targets)
+        self._targets = [parse_target(target) for target in self._task.targets]
+        self._check_targets(self._targets)
         self._source: ObjectRef | None = None
         self._unit = unit
         decided_by: list[Any] = [
@@ -76,8 +76,12 @@ class TaskPlanWork:
             finish = finish_unit(self._reference, source, tuple(unit.id for unit in units))
             documents, summaries = write_units(workbench, units, finish)
             outputs = (*copies, Output(name="plan", ref=job.write_plan(plan)), *documents)
-        frames = sum(chunk.frames for chunk in plan.chunks)
-        metrics = {"frames": frames, "seconds": float(plan.info.duration), "chunks": len(plan.chunks)}
+        metrics = {
+            "frames": sum(chunk.frames for chunk in plan.chunks),
+            "seconds": float(plan.info.duration),
+            "chunks": len(plan.chunks),
+            "last": last_fingerprint(finish, plan, units, [target.text for target in self._targets]),
+        }
         return Made(outputs, summaries, metrics)
 
     def clean_up(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from include.sr_model.models import ModelName, Scale
+from include.sr_model.zoo import preferred
 
 __all__ = [
     "FOLDER",
@@ -162,6 +163,10 @@ class SuperResolutionBody(Document):
         _, stem, extension = split_key(self.key)
         return f"{self.folder}{stem}_x{self.scale}{extension}"
 
+    def chosen_model(self, default: str) -> str:
+        """Return the size of the network, where ``default`` is that of requests that name none."""
+        return self.model or preferred(self.scale, default)
+
     @property
     def debug_folder(self) -> str:
         """Where ``debug`` keeps the intermediate files."""
@@ -202,11 +207,6 @@ class SuperResolutionRequest(SuperResolutionBody):
     def run_id(self) -> str:
         """The Airflow run id of this job in the DAG ``super_resolution``."""
         return f"super_resolution__{self.job_id}"
-
-    @property
-    def wanted(self) -> dict[str, Any]:
-        """What an output for another request with the same destination may lack."""
-        return {"model": self.model, "debug": self.task == "debug"}
 
     @property
     def ladder_request(self) -> TranscodeRequest | None:

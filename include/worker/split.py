@@ -20,7 +20,7 @@ from include.worker.models import Output, SplitTask, SuperResolutionPlan, UnitRe
 from include.worker.parts import upload_parts
 from include.worker.planning import check_dropped, clock, look_up, write_units
 from include.worker.requests import INGEST_CLIENT, split_key
-from include.worker.work import Made
+from include.worker.work import Made, last_fingerprint
 from include.worker.workbench import Workbench
 
 __all__ = ["SIZE_EXCEEDED", "SplitWork", "check_size"]
@@ -28,7 +28,7 @@ __all__ = ["SIZE_EXCEEDED", "SplitWork", "check_size"]
 # Contract 2's own words.
 SIZE_EXCEEDED = "Video size exceeded the limit"
 # What these say is in the plan or its units, so another value is another plan.
-_PLANNING_SETTINGS = {"max_units", "sr_crf", "sr_max_output_pixels", "sr_model", "sr_preset"}
+_PLANNING_SETTINGS = {"max_units", "sr_crf", "sr_max_output_pixels", "sr_preset"}
 
 
 def check_size(width: int, height: int, scale: int, settings: Settings) -> None:
@@ -49,7 +49,9 @@ class SplitWork:
         if self._request.client == INGEST_CLIENT:
             check_dropped(workbench, self._source)
         self._unit = unit.model_copy(update={"source": self._source})
-        decided_by = [self._unit.fingerprint, workbench.settings.model_dump(mode="json", include=_PLANNING_SETTINGS)]
+        self._model = self._request.chosen_model(workbench.settings.sr_model)
+        settings = workbench.settings.model_dump(mode="json", include=_PLANNING_SETTINGS)
+        decided_by = [self._unit.fingerprint, self._model, settings]
         self.fingerprint = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()
 
     def finished(self) -> UnitResult | None:
@@ -84,6 +86,7 @@ class SplitWork:
             "seconds": float(plan.info.duration),
             "segments": len(units),
             "container": plan.manifest.container,
+            "last": last_fingerprint(last, plan, units),
         }
         return Made(outputs, summaries, metrics)
 
@@ -134,13 +137,10 @@ class SplitWork:
         )
 
     def _choices(self, info: MediaInfo) -> dict[str, Any]:
-        # Brings numpy, which the APIs and all other units do without.
-        from include.sr_model.zoo import preferred  # noqa: PLC0415
-
         settings = self._workbench.settings
         return {
             "scale": self._request.scale,
-            "model": self._request.model or preferred(self._request.scale, settings.sr_model),
+            "model": self._model,
             "crf": settings.sr_crf,
             "preset": settings.sr_preset,
             "codec": self._container.codec(info.video.bit_depth),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from include.ffmpeg_ops import parallel
-from include.worker.models import Output, UnitResult, UnitSummary
+from include.ffmpeg_ops.models import Plan
+from include.worker.models import Output, SuperResolutionPlan, UnitResult, UnitSummary, WorkUnit
 
-__all__ = ["Made", "Work", "in_parallel"]
+__all__ = ["Made", "Work", "in_parallel", "last_fingerprint"]
 
 _TRANSFERS = 8
 
@@ -42,6 +45,15 @@ class Work(Protocol):
     def clean_up(self) -> None:
         """Remove what is not needed once the done-marker is written; failing here fails nothing."""
         ...
+
+
+def last_fingerprint(last: WorkUnit, plan: Plan | SuperResolutionPlan, units: Sequence[WorkUnit], *decided_by: Any) -> str:
+    """Return the identity of what a job's last unit makes: that unit, the plan, the others, and ``decided_by``, all JSON values.
+
+    The first unit keeps it as ``last`` among its metrics, for :meth:`include.worker.job.Job.published`.
+    """
+    parts = [last.fingerprint, plan.model_dump(mode="json"), [unit.fingerprint for unit in units], *decided_by]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def in_parallel(function: Callable[[Item], Answer], items: Iterable[Item], check: Callable[[], None]) -> Sequence[Answer]:

@@ -17,6 +17,7 @@ from include.media_api.gateway import TaskState
 from include.settings import Settings
 from include.worker.job import Job
 from include.worker.models import Outcome, Output, SuperResolutionRequest, UnitResult, UnitSummary
+from include.worker.override import overridden
 from tests.media_api.conftest import KEYS
 from tests.media_api.fakes import FakeAirflow, MemoryStore
 
@@ -60,7 +61,8 @@ def publish(store: MemoryStore, settings: Settings, request: SuperResolutionRequ
     ref = store.put_bytes("media", request.destination_key, b"large video")
     source = store.head("media", request.key)
     assert source is not None
-    metrics = {"source_etag": source.etag, "wanted": request.wanted}
+    made = {"model": request.chosen_model(settings.sr_model), "debug": request.task == "debug"}
+    metrics = {"source_etag": source.etag, "wanted": made}
     result = UnitResult(
         unit_id="merge", status="done", fingerprint="x", outputs=(Output(name="a", ref=ref),), metrics=metrics,
         started_at=NOW, finished_at=NOW,
@@ -191,6 +193,23 @@ def test_a_failed_run_and_one_whose_output_is_gone_are_tried_again(client: TestC
     assert airflow.dag_runs[DAG, run_id].conf["segment_time"] == 5
 
 
+def test_naming_the_model_that_the_output_was_made_with_starts_nothing(
+    app: FastAPI, client: TestClient, airflow: FakeAirflow, store: MemoryStore, settings: Settings
+) -> None:
+    started = client.post("/prod/", json={"key": KEY}).json()
+    publish(store, settings, wanted())
+    airflow.set_state(DAG, started["run_id"], "success")
+    client.post("/prod/", json={"key": KEY, "model": "fast"})
+    assert (airflow.count("trigger"), airflow.count("clear"), airflow.count("delete")) == (1, 0, 0)
+    assert client.get(started["status_url"]).json()["status"] == "done"
+    client.post("/prod/", json={"key": KEY})
+    services = app.state.services
+    object.__setattr__(services, "settings", settings.model_copy(update={"sr_model": "quality"}))
+    assert client.get(started["status_url"]).json()["status"] == "done", "what was asked for was the default of then"
+    client.post("/prod/", json={"key": KEY})
+    assert airflow.count("trigger") + airflow.count("clear") == 2, "another default is another model"
+
+
 @pytest.mark.parametrize("change", ["source", "debug", "model", "ladder"])
 def test_what_the_output_lacks_is_made(
     client: TestClient, airflow: FakeAirflow, store: MemoryStore, settings: Settings, change: str
@@ -203,6 +222,113 @@ def test_what_the_output_lacks_is_made(
     fields = {"debug": {"task": "debug"}, "model": {"model": "quality"}, "ladder": {"ladder": "m3u8"}}.get(change, {})
     client.post("/prod/", json={"key": KEY, **fields})
     assert airflow.count("trigger") + airflow.count("clear") == 2
+
+
+def doing(airflow: FakeAirflow, store: MemoryStore, settings: Settings) -> SuperResolutionRequest:
+    """Return what the run at work will have done at its end."""
+    conf = airflow.dag_runs[DAG, wanted().run_id].conf
+    request = SuperResolutionRequest.model_validate(conf)
+    return overridden(Job.of(store, settings, request), request, conf)
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_a_ladder_that_is_asked_for_while_the_run_is_at_work_is_made_at_its_end(
+    client: TestClient, airflow: FakeAirflow, store: MemoryStore, settings: Settings, state: str
+) -> None:
+    run_id = client.post("/prod/", json={"key": KEY, "segment_time": 5}).json()["run_id"]
+    airflow.set_state(DAG, run_id, state)
+    airflow.task_states[run_id] = (TaskState("split", -1, "success", start_date=NOW), TaskState("report", -1, None))
+    assert client.post("/prod/", json={"key": KEY, "ladder": "m3u8"}, headers={"x-api-key": KEYS["other"]}).status_code == 200
+    assert doing(airflow, store, settings) == wanted(client="ott", segment_time=5, ladder="m3u8")
+    assert client.post("/prod/", json={"key": KEY}).status_code == 200
+    assert client.post("/prod/", json={"key": KEY, "ladder": "m3u8"}).status_code == 200
+    assert doing(airflow, store, settings).ladder == "m3u8"
+    answer = client.post("/prod/", json={"key": KEY, "ladder": "mp4"})
+    assert (answer.status_code, "ladder m3u8" in answer.json()["message"]) == (409, True)
+    assert airflow.count("trigger") == 1
+
+
+def test_a_ladder_that_is_asked_for_too_late_is_refused_until_the_run_is_over(
+    client: TestClient, airflow: FakeAirflow, store: MemoryStore, settings: Settings
+) -> None:
+    run_id = client.post("/prod/", json={"key": KEY}).json()["run_id"]
+    airflow.set_state(DAG, run_id, "running")
+    airflow.task_states[run_id] = (TaskState("report", -1, "success", start_date=NOW), TaskState("webhooks", -1, "deferred"))
+    publish(store, settings, wanted())
+    assert client.post("/prod/", json={"key": KEY, "ladder": "m3u8"}).status_code == 409
+    airflow.set_state(DAG, run_id, "success")
+    assert client.post("/prod/", json={"key": KEY, "ladder": "m3u8"}).status_code == 200
+    assert airflow.dag_runs[DAG, run_id].conf["ladder"] == "m3u8"
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "status"),
+    [
+        ({}, {"task": "debug"}, 409),
+        ({}, {"model": "quality"}, 409),
+        ({"model": "quality"}, {}, 409),
+        ({}, {"model": "fast"}, 200),
+        ({"model": "fast"}, {}, 200),
+        ({"task": "debug"}, {}, 200),
+        ({"ladder": "mp4"}, {}, 200),
+        ({"env": "onDemand", "segment_time": 10}, {}, 200),
+    ],
+    ids=str,
+)
+def test_a_request_that_the_run_at_work_does_not_meet_is_refused(
+    client: TestClient, airflow: FakeAirflow, first: dict[str, Any], then: dict[str, Any], status: int
+) -> None:
+    started = client.post("/prod/", json={"key": KEY, **first}).json()
+    airflow.set_state(DAG, started["run_id"], "running")
+    answer = client.post("/prod/", json={"key": KEY, **then}, headers={"x-api-key": KEYS["other"]})
+    assert answer.status_code == status
+    if status == 409:
+        assert set(answer.json()) == {"message"}
+        assert answer.json()["message"].startswith(f"{next(iter(then or first))}: it is being made for another request")
+        assert "post this again when that is done" in answer.json()["message"]
+        assert client.get(started["status_url"], headers={"x-api-key": KEYS["other"]}).status_code == 404, "it was not taken"
+    assert client.get(started["status_url"]).json()["status"] == "running"
+    assert airflow.count("trigger") == 1
+
+
+def test_a_request_that_loses_a_race_against_another_one_is_refused_too(
+    client: TestClient, airflow: FakeAirflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trigger = airflow.trigger
+
+    async def late(dag_id: str, run_id: str, conf: Any, note: str | None = None) -> bool:
+        await trigger(dag_id, run_id, wanted(model="quality").model_dump(mode="json"), "of another process")
+        return await trigger(dag_id, run_id, conf, note)
+
+    monkeypatch.setattr(airflow, "trigger", late)
+    assert client.post("/prod/", json={"key": KEY}).status_code == 409
+
+
+def test_a_run_that_starts_again_does_what_is_asked_for_now(
+    client: TestClient, airflow: FakeAirflow, store: MemoryStore, settings: Settings
+) -> None:
+    run_id = client.post("/prod/", json={"key": KEY}).json()["run_id"]
+    client.post("/prod/", json={"key": KEY, "ladder": "mp4"})
+    assert doing(airflow, store, settings).ladder == "mp4"
+    airflow.set_state(DAG, run_id, "failed")
+    client.post("/prod/", json={"key": KEY})
+    assert doing(airflow, store, settings).ladder is None
+
+
+@pytest.mark.parametrize("change", ["source", "debug", "model"])
+def test_an_output_that_is_another_than_was_asked_for_is_not_said_to_be_removed(
+    client: TestClient, airflow: FakeAirflow, store: MemoryStore, settings: Settings, change: str
+) -> None:
+    fields = {"debug": {"task": "debug"}, "model": {"model": "quality"}}.get(change, {})
+    started = client.post("/prod/", json={"key": KEY, **fields}).json()
+    if change == "source":
+        store.add(KEY, data=b"another video")
+    publish(store, settings, wanted())
+    airflow.set_state(DAG, started["run_id"], "success")
+    status = client.get(started["status_url"]).json()
+    assert (status["status"], "for another request" in status["error"]) == ("failed", True)
+    store.delete("media", wanted().destination_key)
+    assert "has been removed since" in client.get(started["status_url"]).json()["error"]
 
 
 def test_the_status_tells_every_segment(client: TestClient, airflow: FakeAirflow, store: MemoryStore, settings: Settings) -> None:
@@ -292,6 +418,33 @@ def test_the_ladder_of_the_result_is_shown(
     assert client.get(started["status_url"]).json()["ladder"]["status"] == "failed", "there is no output"
     store.add(ladder.destination_key)
     assert client.get(started["status_url"]).json()["ladder"]["status"] == "done"
+
+
+@pytest.mark.parametrize("run", ["deleted", "kept"])
+def test_a_ladder_whose_run_is_gone_is_known_by_its_output(
+    client: TestClient, airflow: FakeAirflow, store: MemoryStore, settings: Settings, run: str
+) -> None:
+    request = wanted(ladder="mp4")
+    started = client.post("/prod/", json={"key": KEY, "ladder": "mp4"}).json()
+    ladder = request.ladder_request
+    assert ladder is not None
+    store.add(ladder.destination_key)
+    assert client.get(started["status_url"]).json()["ladder"]["status"] == "waiting", "it is that of an earlier result"
+    publish(store, settings, request)
+    airflow.set_state(DAG, started["run_id"], "success")
+    if run == "deleted":
+        del airflow.dag_runs[DAG, started["run_id"]]
+    status = client.get(started["status_url"]).json()
+    assert (status["status"], status["ladder"]["status"], status["ladder"]["progress"]) == ("done", "done", 100)
+    store.delete("media", ladder.destination_key)
+    status = client.get(started["status_url"]).json()
+    assert (status["status"], status["ladder"]["status"], status["ladder"]["progress"]) == ("done", "failed", 0)
+
+
+def test_no_ladder_waits_for_an_upscaling_that_has_failed(client: TestClient, airflow: FakeAirflow) -> None:
+    started = client.post("/prod/", json={"key": KEY, "ladder": "mp4"}).json()
+    airflow.set_state(DAG, started["run_id"], "failed")
+    assert client.get(started["status_url"]).json()["ladder"]["status"] == "failed"
 
 
 def test_a_status_is_for_those_who_asked(client: TestClient) -> None:

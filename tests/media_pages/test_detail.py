@@ -21,6 +21,7 @@ from include.media_store.objects import S3ObjectStore
 from include.settings import Settings
 from include.worker.media import MediaTools
 from include.worker.models import SuperResolutionRequest, TranscodeRequest
+from include.worker.override import override, withdraw
 from include.worker.video_transcode import VideoTranscodeRequest
 from tests.conftest import Clips
 from tests.media import read_frame_numbers
@@ -217,6 +218,9 @@ def test_super_resolution_shows_the_same_frames_before_and_after(desk: Desk, cli
     desk.airflow.dag_runs["transcode", ladder.run_id] = Run(ladder.run_id, "running", {}, dag_id="transcode")
     detail = run.detail()
     assert [(related.run_id, related.title) for related in detail.related] == [(ladder.run_id, "in/short_x2.mp4")]
+    override(run.job, request.model_copy(update={"ladder": None}), replaces=run.run.conf)
+    assert run.detail().related == (), "the run does another request by now"
+    withdraw(run.job)
     assert [(unit.kind, unit.state, unit.frames, unit.start, unit.end) for unit in detail.units] == [
         ("upscale", "done", 50, 0.0, 2.0)
     ]

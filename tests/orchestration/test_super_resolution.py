@@ -11,13 +11,13 @@ from airflow.sdk.exceptions import AirflowFailException
 from include.errors import NotFound, ParameterError
 from include.media_store.objects import S3ObjectStore
 from include.orchestration import super_resolution as module
-from include.orchestration.override import job_for
+from include.orchestration.override import job_for, override
 from include.orchestration.report import ReportOperator
 from include.orchestration.super_resolution import is_current, job_of, merge_unit, split_unit, start_ladder
 from include.settings import get_settings
 from include.worker.execute import load_unit
 from include.worker.job import finish_unit
-from include.worker.models import SplitTask, TranscodeRequest
+from include.worker.models import SplitTask, SuperResolutionRequest, TranscodeRequest
 from tests.orchestration.fakes import FakeTaskInstance, context_of
 from tests.servers import s3_server
 
@@ -75,6 +75,17 @@ def test_the_ladder_is_started_where_it_is_wanted(monkeypatch: pytest.MonkeyPatc
     assert [(one.source_key, one.destination_key, one.client) for one in submitted] == [
         ("in/a_x2.mp4", "in/a_x2/a_x2.m3u8", "ott")
     ]
+
+
+def test_the_ladder_that_was_asked_for_while_the_run_was_at_work_is_started(
+    monkeypatch: pytest.MonkeyPatch, store: S3ObjectStore
+) -> None:
+    submitted: list[TranscodeRequest] = []
+    monkeypatch.setattr(module, "submit", lambda requests, runs, is_done: submitted.extend(requests))
+    request = SuperResolutionRequest(**conf())
+    override(request.model_copy(update={"ladder": "mp4"}), replaces=conf())
+    start_ladder(context_of(conf=conf(), run_id=request.run_id))
+    assert [one.destination_key for one in submitted] == ["in/a_x2/a_x2.mp4"]
 
 
 def test_a_ladder_of_an_older_result_is_not_current(store: S3ObjectStore) -> None:

@@ -191,6 +191,20 @@ def test_other_settings_make_another_plan(line: Line) -> None:
     assert line.plan().reused
 
 
+@pytest.mark.parametrize("change", ["client", "settings"])
+def test_a_job_that_was_published_is_packaged_anew_though_its_chunks_are_what_they_were(line: Line, change: str) -> None:
+    line.all()
+    if change == "client":
+        line.request = line.request.model_copy(update={"client": "another"})
+    else:
+        line.settings = line.settings.model_copy(update={"hls_segment_type": "fmp4"})
+    # Another machine: this one has the chunks' files still.
+    line.settings = line.settings.model_copy(update={"cache_dir": line.settings.cache_dir / "other"})
+    assert [result.error for result in line.all() if result.error] == []
+    assert line.keys(line.job.chunks_prefix) == []
+    assert [result.reused for result in line.all()] == [True] * 5
+
+
 def test_a_damaged_marker_is_work_to_be_done(line: Line) -> None:
     line.plan()
     line.run("video-00000")

@@ -23,7 +23,8 @@ from include.worker.media import MediaTools
 from include.worker.merge import MergeWork
 from include.worker.models import SuperResolutionRequest, UnitResult
 from tests.conftest import Clips
-from tests.media import read_frame_numbers
+from tests.media import numbers, read_frame_numbers
+from tests.sr_model.test_upscale import make
 
 FORMATS = [
     "mkv",
@@ -181,6 +182,42 @@ def test_only_what_is_not_done_is_done_again(clip: Clips, store: S3ObjectStore, 
     store.delete(bucket, request.destination_key)
     assert run_all(request, store, settings, engine.media)["merge"].status == "done"
     assert engine.segments == [0, 1, 2]
+
+
+def elsewhere(settings: Settings, name: str) -> Settings:
+    """Return the settings of another machine: the one that a job was done on has the segments' files still."""
+    return settings.model_copy(update={"cache_dir": settings.cache_dir / name})
+
+
+def test_another_cut_of_a_film_that_is_published_is_merged_though_a_segment_is_what_it_was(
+    store: S3ObjectStore, bucket: str, settings: Settings, tmp_path: Path
+) -> None:
+    keyframes = ("-c:v", "libx264", "-preset", "ultrafast", "-sc_threshold", "0", "-force_key_frames", "0,2,3")
+    source = make(tmp_path / "clip.mp4", *numbers(100), *keyframes)
+    key = upload(source, store, bucket, "cut/clip.mp4")
+    engine = CountingEngine()
+    fingerprints = []
+    for seconds in (1, 2):
+        request = SuperResolutionRequest(bucket=bucket, key=key, segment_time=seconds)
+        results = run_all(request, store, elsewhere(settings, str(seconds)), engine.media)
+        assert results["merge"].error is None
+        fingerprints.append(results["segment-00000"].fingerprint)
+    assert fingerprints[0] == fingerprints[1]
+    assert engine.segments == [0, 1, 2, 0, 1]
+
+
+def test_naming_the_model_that_a_film_was_made_with_is_no_reason_to_make_it_again(
+    clip: Clips, store: S3ObjectStore, bucket: str, settings: Settings
+) -> None:
+    key = upload(clip("two_frames"), store, bucket, "model/clip.mp4")
+    engine = CountingEngine()
+    for model in (None, "fast"):
+        request = SuperResolutionRequest(bucket=bucket, key=key, model=model)
+        results = run_all(request, store, elsewhere(settings, str(model)), engine.media)
+        assert [result.error for result in results.values() if result.error] == []
+        assert results["merge"].metrics["wanted"] == {"model": "fast", "debug": False}
+    assert all(result.reused for result in results.values())
+    assert engine.segments == [0]
 
 
 def test_debug_publishes_what_it_made_on_the_way_even_after_the_output_is_there(
