@@ -58,19 +58,19 @@ def upscale(
     """
     settings = settings or get_settings()
     started = time.monotonic()
-    description = describe(source, task, settings)
     network = zoo.find(task.scale, task.model, variant)
-    work = Work(network, geometry_of(task.stream), description.siting, precision, CONCURRENT)
-    session = open_session(backend or settings.sr_backend, work, settings.sr_compiled_dir)
-    try:
-        with Encoder(out, task, work.output, description) as encoder:
-            watch = _Watch(on_progress, cancelled, started, timeout)
-            run = _Run(source, task, session.slots(SLOTS), encoder, settings)
+    with contextlib.closing(_Run(source, task, settings)) as run:
+        # The decoder comes to its first pictures meanwhile.
+        description = describe(source, task, settings)
+        work = Work(network, geometry_of(task.stream), description.siting, precision, CONCURRENT)
+        with (
+            contextlib.closing(open_session(backend or settings.sr_backend, work, settings.sr_compiled_dir)) as session,
+            Encoder(out, task, work.output, description) as encoder,
+        ):
+            slots = session.slots(SLOTS)
             ready = time.monotonic()
-            run.go(watch)
+            run.go(slots, encoder, _Watch(on_progress, cancelled, started, timeout))
             encoder.finish()
-    finally:
-        session.close()
     wall = time.monotonic() - started
     return Upscaled(
         frames=encoder.frames,
@@ -120,39 +120,41 @@ class _Watch:
 
 
 class _Run:
-    """One upscaling: the thread that decodes, the slots, and what was counted."""
+    """One upscaling: the thread that decodes, which begins at once and waits for slots, and what was counted."""
 
-    def __init__(self, source: Path, task: UpscaleTask, slots: Sequence[Slot], encoder: Encoder, settings: Settings) -> None:
+    def __init__(self, source: Path, task: UpscaleTask, settings: Settings) -> None:
         self.reused = 0
         self.network_seconds = self.decode_seconds = self.decoder_cpu = 0.0
         self.damage: tuple[str, ...] = ()
         self._source = source
         self._task = task
-        self._encoder = encoder
         self._settings = settings
-        self._slots = slots
         self._stop = threading.Event()
-        self._free: Channel[Slot] = Channel(len(slots))
+        self._free: Channel[Slot] = Channel(SLOTS)
         # In the order of frames; None: the same as the one before; an exception: the end, good (EOFError) or bad.
-        self._ready: Channel[Slot | BaseException | None] = Channel(4 * len(slots))
+        self._ready: Channel[Slot | BaseException | None] = Channel(4 * SLOTS)
+        self._reader = threading.Thread(target=self._read, name="sr-decode")
+        self._reader.start()
+
+    def go(self, slots: Sequence[Slot], encoder: Encoder, watch: _Watch) -> None:
+        """Run to the end; when this returns or raises, all is closed, and none of ``slots``, at most :data:`SLOTS`, in use."""
         for slot in slots:
             self._free.put(slot)
-
-    def go(self, watch: _Watch) -> None:
-        """Run to the end; when this returns or raises, the thread and the decoder's process have ended."""
-        reader = threading.Thread(target=self._read, name="sr-decode")
-        reader.start()
         try:
-            self._encode(watch)
+            self._encode(encoder, watch)
         finally:
-            self._stop.set()
-            self._free.close()
-            self._ready.close()
-            reader.join()
+            self.close()
             # A slot's buffers must outlive the network's work on them. What went wrong with pictures that are encoded was raised.
-            for slot in self._slots:
+            for slot in slots:
                 with contextlib.suppress(Exception):
                     slot.wait()
+
+    def close(self) -> None:
+        """End the thread and the decoder's process, where they have not ended yet."""
+        self._stop.set()
+        self._free.close()
+        self._ready.close()
+        self._reader.join()
 
     def _read(self) -> None:
         try:
@@ -179,7 +181,7 @@ class _Run:
             last = slot
             slot = self._free.get()
 
-    def _encode(self, watch: _Watch) -> None:
+    def _encode(self, encoder: Encoder, watch: _Watch) -> None:
         current: Slot | None = None
         while True:
             item = self._next(watch)
@@ -197,9 +199,9 @@ class _Run:
                 current.wait()
                 self.network_seconds += time.monotonic() - waiting
             assert current is not None  # noqa: S101 - the first frame is never a repetition
-            self._encoder.write(current.result)
-            watch.tell(self._encoder.frames)
-        watch.tell(self._encoder.frames, last=True)
+            encoder.write(current.result)
+            watch.tell(encoder.frames)
+        watch.tell(encoder.frames, last=True)
 
     def _next(self, watch: _Watch) -> Slot | BaseException | None:
         while True:

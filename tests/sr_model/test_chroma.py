@@ -51,6 +51,22 @@ def test_a_gradient_stays_where_it_was_among_the_luma(siting: Siting, scale: int
 
 
 @pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("depth", [8, 10])
+@pytest.mark.parametrize("size", [(80, 60), (82, 60), (80, 58), (81, 57), (2, 60), (80, 2), (1, 1)])
+def test_every_sample_up_to_the_edges_is_interpolated(size: tuple[int, int], depth: int, scale: int) -> None:
+    geometry = Geometry(*size, depth)
+    width, height = geometry.chroma
+    planes = np.random.default_rng(2).integers(0, geometry.peak + 1, (2, height, width))
+    edges = np.pad(planes, ((0, 0), (2, 2), (2, 2)), "edge")
+    windows = np.lib.stride_tricks.sliding_window_view(edges, (5, 5), (1, 2))
+    cells = np.einsum("phwyx,oyx->phwo", windows, chroma.kernel("left", scale)[:, 0]).reshape(2, height, width, scale, scale)
+    wanted = cells.transpose(0, 1, 3, 2, 4).reshape(2, height * scale, width * scale)
+    made = enlarged("left", scale, geometry, planes)
+    # Clamped and rounded, and nothing else.
+    assert np.abs(made - wanted[:, : made.shape[1], : made.shape[2]].clip(0, geometry.peak)).max() < 0.51
+
+
+@pytest.mark.parametrize("scale", [2, 4])
 def test_the_kernel_keeps_a_flat_color(scale: int) -> None:
     assert np.allclose(chroma.kernel("left", scale).sum((1, 2, 3)), 1, atol=1e-6)
     flat = enlarged("left", scale, Geometry(33, 17), np.full((2, 9, 17), 77))

@@ -368,6 +368,24 @@ def test_a_deadline_ends_all(tmp_path: Path, clip: Clips) -> None:
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.usefixtures("nothing_left")
+def test_the_decoder_begins_while_the_network_is_made_ready_and_ends_with_it(
+    tmp_path: Path, clip: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = watch_children()
+
+    def fail(*_: object) -> None:
+        deadline = time.monotonic() + 30
+        while not any(child.name() == "ffmpeg" for child in started()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        raise InternalError("The network cannot be made ready.")
+
+    monkeypatch.setattr(engine, "open_session", fail)
+    with pytest.raises(InternalError, match="made ready"):
+        upscale(clip("plain"), task_for(clip("plain")), tmp_path / "out.mp4")
+
+
 class Broken(OpenVinoSession):
     """A network that fails at its fourth picture."""
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 
 from include.errors import InternalError, ParameterError
-from include.sr_model import chroma
+from include.sr_model import chroma, lanes
 from include.sr_model.backends.base import Session, Slot, Work
 from include.sr_model.backends.tiled import TiledSession
 from include.sr_model.network import skip_kernel
@@ -115,8 +115,8 @@ class _Slot:
         self._wide = work.geometry.depth > 8
         dtype = np.float32 if self._wide else np.uint8
         self._inputs = [plane.astype(dtype, copy=False) for plane in self._given]
-        samples = work.network.scale**2
-        self._cells = [np.zeros((len(plane), *plane.shape[2:], samples), dtype) for plane in self._given]
+        graph = request.get_compiled_model()
+        self._cells = [np.zeros(tuple(graph.output(name).shape), dtype) for name in ("luma_cells", "chroma_cells")]
         for name, plane in zip(("luma", "chroma", "luma_cells", "chroma_cells"), (*self._inputs, *self._cells), strict=True):
             request.set_tensor(name, ov.Tensor(plane, shared_memory=True))
 
@@ -179,29 +179,53 @@ def _luma(work: Work, precision: str) -> tuple[Any, Any]:
     plane = ops.parameter([1, 1, geometry.height, geometry.width], _element(geometry), name="luma")
     unit = ops.divide(ops.convert(plane, "f32"), np.float32(geometry.peak))
     model.get_parameters()[0].output(0).replace(unit.output(0))
-    pixels = model.get_results()[0].input_value(0).get_node()
-    if pixels.get_type_name() != "DepthToSpace":
-        raise InternalError(f"{work.network.stem} does not end with a pixel shuffle.")
-    codes = ops.multiply(pixels.input_value(0), np.float32(geometry.peak))
+    codes = ops.multiply(_cells(model, unit, work.network), np.float32(geometry.peak))
     return plane, _result(codes, geometry, "luma_cells")
+
+
+def _cells(model: Any, unit: Any, network: Entry) -> Any:
+    """Return what ``model`` shuffles to the large plane of ``unit``: its last sum, computed in full lanes."""
+    nodes = {node.get_friendly_name(): node for node in model.get_ops()}
+    last, scale = f"conv{network.spec.layers - 1}", network.scale
+    stride = lanes.stride(scale)
+    features = nodes[last].input_value(0).get_node().input_value(0).get_node()
+    if f"{last}_weight_codes" in nodes:
+        # The library computes in 8 bits what it finds written as codes and their steps.
+        codes = ops.constant(lanes.widen(nodes[f"{last}_weight_codes"].data, scale))
+        steps = lanes.spread(nodes[f"{last}_weight_steps"].data, scale)
+        kernel = ops.multiply(ops.convert(codes, "f32"), steps.reshape(-1, 1, 1, 1))
+    else:
+        kernel = ops.constant(lanes.widen(nodes[f"{last}_weight"].data, scale))
+    bias = lanes.spread(nodes[f"{last}_bias"].data, scale)
+    borders = _borders(features.shape, kernel.shape, stride)
+    sums = ops.add(ops.convolution(features, kernel, [stride, stride], *borders, [1, 1]), bias.reshape(1, -1, 1, 1))
+    return ops.add(sums, _interpolation(unit, lanes.widen(skip_kernel(scale), scale), stride))
 
 
 def _chroma(work: Work) -> tuple[Any, Any]:
     """Return the graph's parameter and result of both chroma planes, as a batch of two."""
     width, height = work.geometry.chroma
     planes = ops.parameter([2, 1, height, width], _element(work.geometry), name="chroma")
-    cells = _interpolation(ops.convert(planes, "f32"), chroma.kernel(work.siting, work.network.scale))
+    scale = work.network.scale
+    kernel = lanes.widen(chroma.kernel(work.siting, scale), scale)
+    cells = _interpolation(ops.convert(planes, "f32"), kernel, lanes.stride(scale))
     return planes, _result(cells, work.geometry, "chroma_cells")
 
 
-def _interpolation(planes: Any, kernel: NDArray[np.float32]) -> Any:
-    radius = kernel.shape[2] // 2
-    border = [0, 0, radius, radius]
-    return ops.convolution(ops.pad(planes, border, border, "edge"), kernel, [1, 1], [0, 0], [0, 0], [1, 1])
+def _interpolation(planes: Any, kernel: NDArray[np.float32], stride: int = 1) -> Any:
+    before, after = _borders(planes.shape, kernel.shape, stride)
+    repeated = ops.pad(planes, [0, 0, *before], [0, 0, *after], "edge")
+    return ops.convolution(repeated, kernel, [stride, stride], [0, 0], [0, 0], [1, 1])
+
+
+def _borders(planes: Sequence[int], kernel: Sequence[int], stride: int) -> tuple[list[int], list[int]]:
+    """Return how many samples are added before and after rows and columns, so that each sample of ``planes`` is computed."""
+    radius = (kernel[2] - stride) // 2
+    return [radius, radius], [radius + -side % stride for side in planes[2:]]
 
 
 def _result(cells: Any, geometry: Geometry, name: str) -> Any:
-    """Round ``cells [n, s², h, w]`` to code values, ``[n, h, w, s²]``."""
+    """Round ``cells [n, S², h, w]`` to code values, ``[n, h, w, S²]``."""
     code = ops.round(ops.clamp(cells, 0.0, float(geometry.peak)), "half_to_even")
     result = ops.result(ops.transpose(ops.convert(code, _element(geometry)), [0, 2, 3, 1]))
     result.output(0).get_tensor().set_names({name})
