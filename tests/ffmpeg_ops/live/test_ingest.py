@@ -45,7 +45,7 @@ def interlaced(tools: tuple[str, str], tmp_path_factory: pytest.TempPathFactory)
     """Four seconds of 25 frames, each of two fields that moved in between."""
     path = tmp_path_factory.mktemp("interlaced") / "fields.ts"
     argv = [ffmpeg(), "-nostdin", "-v", "error", *content(4, "50", "160x96", then="tinterlace=interleave_top,setfield=tff")]
-    argv += ["-c:v", "libx264", "-preset", "ultrafast", "-flags", "+ildct+ilme", "-x264-params", "tff=1", str(path)]
+    argv += ["-c:v", "libx264", "-preset", "ultrafast", "-flags", "+ildct+ilme", "-top", "1", str(path)]
     subprocess.run(argv, check=True, timeout=60)
     return path
 
