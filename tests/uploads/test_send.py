@@ -270,14 +270,12 @@ def test_ctrl_c_ends_the_command_and_the_next_one_goes_on(server: FakeApi, film:
     command = [sys.executable, "-m", "include.uploads", "send", str(big), "--atom", ATOM, "--url", server.url, "--parallel", "1"]
     environment = os.environ | {"REELFLOW_API_KEY": KEY}
     server.hold_from = 4
-    first = subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        # What a shell has put into the background ignores it, and so would whatever the tests start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    # What a shell has put into the background ignores it, and so would whatever the tests start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not any("/parts/4/" in call for call in server.calls):
         time.sleep(0.01)
