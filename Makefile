@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status demo test test-s3 test-docker test-py310 images lint lint-310 lint-infra format bench bench-transcode bench-upscale bench-fleet bench-api bench-pages lock clean compose-env
+.PHONY: help setup up down status demo test test-s3 test-docker test-py310 images lint lint-310 lint-infra format bench bench-transcode bench-upscale bench-fleet bench-api bench-pages bench-rivals lock clean compose-env
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,10 @@ bench-transcode: setup ## the workflow beside plain ffmpeg (BENCH_SECONDS=300 PR
 
 bench-upscale: setup ## super-resolution beside ffmpeg's lanczos with the same encoder
 	@$(RUN) -m include.sr_model bench
+
+bench-rivals: setup ## our networks beside FSRCNN in OpenCV and the network of realesr-animevideov3 (installs onnx and OpenCV into .venv)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check onnx==1.23.2 opencv-python-headless==5.0.0.93
+	@$(RUN) -m scripts.rivals
 
 bench-api: setup ## the running stack's API under 50 clients that create and poll tasks (ARGS="--clients 20 --seconds 30")
 	@$(RUN) -m scripts.load $(ARGS)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from include.sr_model.network import load
 from include.sr_model.training.data import CONDITIONS, held_out, training_pairs
 from include.sr_model.training.recipe import RECIPES
 from include.sr_model.training.train import keep_freed_memory, train
@@ -31,6 +32,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="for each network; without it the recipe's steps are made")
     parser.add_argument("--steps", type=int, help="for each network, in place of the recipe's")
     parser.add_argument("--batch", type=int, help="pairs in a step, in place of the recipe's; a GPU wants many")
+    parser.add_argument("--again", action="store_true", help="begin as the networks of --out, to make those better")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="of the processor")
     parser.add_argument(
@@ -56,8 +58,17 @@ def main() -> None:
         material = {condition: held_out(arguments.material, recipe.scale, condition, arguments.work) for condition in CONDITIONS}
         own = material["clean" if recipe.variant == "clean" else "crf23"]
         log = arguments.out / "logs" / f"{recipe.stem}.jsonl"
+        known = load(arguments.out / f"{recipe.stem}.safetensors") if arguments.again else None
         model = train(
-            recipe, pairs, own, arguments.work, log, device=arguments.device, minutes=arguments.minutes, steps=arguments.steps
+            recipe,
+            pairs,
+            own,
+            arguments.work,
+            log,
+            device=arguments.device,
+            minutes=arguments.minutes,
+            steps=arguments.steps,
+            known=known,
         )
         if arguments.checkpoints_only:
             continue

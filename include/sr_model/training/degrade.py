@@ -45,7 +45,7 @@ def draw(rng: np.random.Generator) -> Degradation:
     """Return a degradation as users' videos have them: CRF 18 to 32, and now and then a nearly lossless one."""
     return Degradation(
         kernel=str(rng.choice(["bicubic", "bicubic", "sharp", "bilinear", "area", "lanczos"])),
-        softness=float(rng.uniform(0.4, 2.0)) if rng.random() < 0.4 else 0.0,
+        softness=float(rng.uniform(0.4, 2.6)) if rng.random() < 0.45 else 0.0,
         blur=float(rng.uniform(0.3, 0.7)) if rng.random() < 0.1 else 0.0,
         noise=float(rng.uniform(0.5, 3.0)) if rng.random() < 0.25 else 0.0,
         crf=float(rng.uniform(18, 32)) if rng.random() < 0.9 else float(rng.uniform(10, 18)),

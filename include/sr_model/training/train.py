@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from include.sr_model.network import Network
 from include.sr_model.training.blocks import Trainee
 from include.sr_model.training.measure import mean_psnr
 from include.sr_model.training.patches import Pairs, batch
@@ -88,14 +89,16 @@ def _begin(model: Trainee, start: str, known: dict[str, Any]) -> None:
 class _Training:
     """A model, the average of its weights, and all else that goes into a checkpoint."""
 
-    def __init__(self, recipe: Recipe, folder: Path, device: str, seed: int) -> None:
+    def __init__(self, recipe: Recipe, folder: Path, device: str, seed: int, known: Network | None = None) -> None:
         torch.manual_seed(seed)
         self.recipe, self.device = recipe, device
         self.checkpoint = folder / f"{recipe.stem}.pt"
         self.generator = torch.Generator().manual_seed(seed)
         model = Trainee(recipe.spec)
         start = folder / f"{recipe.start}.pt"
-        if recipe.start and start.is_file():
+        if known:
+            impose(model, known)
+        elif recipe.start and start.is_file():
             _begin(model, recipe.start, torch.load(start, map_location="cpu", weights_only=True)["average"])
         self.model = model.to(device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model)
@@ -162,14 +165,16 @@ def train(
     minutes: float | None = None,
     steps: int | None = None,
     seed: int = 1,
+    known: Network | None = None,
 ) -> Trainee:
     """Train ``recipe`` on ``pairs`` and return the averaged model, on the processor.
 
     ``minutes`` end the training at that time, with the rate's schedule fitted to it, or ``steps`` (by default the recipe's) do.
-    ``folder`` holds checkpoints: a training that was stopped goes on where it was, a finished one is only read.
+    ``folder`` holds checkpoints: a training that was stopped goes on where it was, a finished one is only read. Without one it
+    begins as ``known``, of the recipe's shape, or as the recipe says.
     ``log`` gets JSON lines: step, seconds, loss, and PSNR of the ``held_out`` pictures in dB.
     """
-    training, wanted = _Training(recipe, folder, device, seed), steps or recipe.steps
+    training, wanted = _Training(recipe, folder, device, seed, known), steps or recipe.steps
     if not training.load():
         log.write_text("")
     pairs, began = pairs.to(device), time.monotonic() - training.seconds
