@@ -132,28 +132,54 @@ def test_a_killed_container_leaves_nothing_that_is_in_the_way(transcode: Callabl
         docker("volume", "rm", volume)
 
 
-@pytest.mark.parametrize("name", ["worker-cpu", "worker-inf1", "worker-inf2"])
+@pytest.fixture
+def upscale(s3: S3Server, store: S3ObjectStore, tools: tuple[str, str], tmp_path: Path) -> Callable[[str], tuple[Shop, str]]:
+    """A function that returns the shop of a super-resolution in a folder, split in a container, and its only segment."""
+
+    def begin(folder: str) -> tuple[Shop, str]:
+        # Large enough for the tiles that Neuron's networks are compiled for.
+        source = tmp_path / "wide.mp4"
+        picture = ["-f", "lavfi", "-i", "testsrc2=s=256x200:r=25", "-frames:v", "12"]
+        subprocess.run([tools[0], "-v", "error", *picture, source], check=True)
+        ref = store.upload(source, s3.bucket, f"in/{folder}/wide.mp4")
+        request = SuperResolutionRequest(bucket=s3.bucket, key=ref.key, model="fast")
+        job = Job.of(store, Settings(bucket=s3.bucket), request)
+        job.write_unit(split_unit(request))
+        shop = Shop(store, s3, job)
+        (unit,) = shop.run("worker-cpu", "split").units
+        return shop, unit.id
+
+    return begin
+
+
+# Without a device stand-ins of Neuron's packages compute, through the same compiled tiles, and CUDA's PyTorch on the processor.
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [("worker-cpu", "openvino"), ("worker-cuda", "torch"), ("worker-inf1", "neuron"), ("worker-inf2", "neuronx")],
+)
 def test_a_segment_is_upscaled_where_nothing_else_may_be_written(
-    name: str, s3: S3Server, store: S3ObjectStore, tools: tuple[str, str], tmp_path: Path
+    name: str, backend: str, upscale: Callable[[str], tuple[Shop, str]], s3: S3Server, store: S3ObjectStore
 ) -> None:
     if not image_exists(name):
         pytest.skip(f"{name} was not built on this machine")
-    # Large enough for the tiles that Neuron's networks are compiled for.
-    source = tmp_path / "wide.mp4"
-    picture = ["-f", "lavfi", "-i", "testsrc2=s=256x200:r=25", "-frames:v", "12"]
-    subprocess.run([tools[0], "-v", "error", *picture, source], check=True)
-    ref = store.upload(source, s3.bucket, f"in/{name}/wide.mp4")
-    request = SuperResolutionRequest(bucket=s3.bucket, key=ref.key, model="fast")
-    job = Job.of(store, Settings(bucket=s3.bucket), request)
-    job.write_unit(split_unit(request))
-    shop = Shop(store, s3, job)
-    (unit,) = shop.run("worker-cpu", "split").units
-    made = shop.run(name, unit.id, *READ_ONLY)
-    # Without a device the stand-ins of the vendor's packages compute; the way through the compiled tiles is the same.
-    backend = {"worker-cpu": "openvino", "worker-inf1": "neuron", "worker-inf2": "neuronx"}[name]
+    shop, unit = upscale(name)
+    environ = {"MEDIA_SR_BACKEND": "torch"} if backend == "torch" else {}
+    made = shop.run(name, unit, *READ_ONLY, **environ)
     assert made.metrics["backend"].split()[0] == backend
     assert shop.run("worker-cpu", "merge").status == "done"
     assert store.head(s3.bucket, f"in/{name}/wide_x2.mp4") is not None
+
+
+def test_the_image_for_gpus_says_where_there_is_none(upscale: Callable[[str], tuple[Shop, str]]) -> None:
+    if not image_exists("worker-cuda"):
+        pytest.skip("worker-cuda was not built on this machine")
+    shop, unit = upscale("no-gpu")
+    with shop.start("worker-cuda", unit, *READ_ONLY) as container:
+        assert docker("wait", container.id).stdout.strip() != "0"
+    result = shop.job.read_result(unit)
+    assert result is not None
+    assert result.error is not None
+    assert result.error["message"] == "The backend cuda finds no device that PyTorch can use."
 
 
 def _video(shop: Shop) -> str:

@@ -57,7 +57,7 @@ def main() -> None:
         pairs = training_pairs(arguments.material, recipe.scale, recipe.variant, arguments.work, count=arguments.clips)
         material = {condition: held_out(arguments.material, recipe.scale, condition, arguments.work) for condition in CONDITIONS}
         own = material["clean" if recipe.variant == "clean" else "crf23"]
-        log = arguments.out / "logs" / f"{recipe.stem}.jsonl"
+        log = arguments.out / "logs" / f"{recipe.stem}{'-again' if arguments.again else ''}.jsonl"
         known = load(arguments.out / f"{recipe.stem}.safetensors") if arguments.again else None
         model = train(
             recipe,

@@ -51,8 +51,8 @@ export class Upload extends EventTarget {
     this.parallel = parallel;
     this.storage = storage;
     this.fields = fields;
-    // Another version of a file of the same name is another upload.
-    this.key = `reelflow:${atom}:${file.name}:${file.size}:${file.lastModified}`;
+    // Another version of a file of the same name is another upload, and so is the same one for other destinations or with other words.
+    this.key = `reelflow:${atom}:${file.name}:${file.size}:${file.lastModified}:${JSON.stringify(fields)}`;
     this.id = "";
     /** @type {Map<number, number>} bytes of each part that have left */
     this.sent = new Map();

@@ -94,6 +94,22 @@ def test_a_page_that_is_reloaded_in_the_middle_resumes(server: FakeApi, page: Pa
     assert page.evaluate("localStorage.length") == 0
 
 
+def test_a_reloaded_page_that_asks_for_something_else_begins_another_upload(server: FakeApi, page: Page, film: Path) -> None:
+    server.hold_from = 3
+    page.goto(server.url)
+    choose(page, film)
+    first = uploading(page)
+    page.goto(f"{server.url}/?title=Other")
+    server.gate.set()
+    choose(page, film)
+    second = done(page)
+    assert second != first
+    assert arrived(server, second) == CONTENT
+    page.goto(f"{server.url}/?again")
+    choose(page, film)
+    assert done(page) == first
+
+
 def test_a_paused_upload_goes_on(server: FakeApi, page: Page, film: Path) -> None:
     server.hold_from = 2
     page.goto(server.url)
