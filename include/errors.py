@@ -17,6 +17,7 @@ Every failure that a user can see is one of these. Airflow's retry policy reads 
     │   ├── VerificationFailed      VerificationFailed      yes        500
     │   └── StorageError            StorageError            yes        503
     ├── StorageDenied               StorageDenied           no         503
+    ├── Conflict                    Conflict                no         409
     ├── ObjectExists                ObjectExists            no         409
     ├── TargetFailed                TargetFailed            no         502
     ├── TimedOut                    TimeOut                 yes        504
@@ -30,6 +31,7 @@ from typing import Any, ClassVar
 __all__ = [
     "AccessDenied",
     "Cancelled",
+    "Conflict",
     "InputError",
     "InputNotSupported",
     "InternalError",
@@ -154,6 +156,13 @@ class StorageDenied(MediaError):
 
     code = "StorageDenied"
     http_status = 503
+
+
+class Conflict(MediaError):
+    """What is there is in a state in which this cannot be done."""
+
+    code = "Conflict"
+    http_status = 409
 
 
 class ObjectExists(MediaError):

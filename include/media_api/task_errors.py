@@ -67,6 +67,7 @@ _CODES: dict[str, Code] = {code: code for code in get_args(Code)} | {
     "ObjectExists": "InternalError",
     "TargetFailed": "Unknown",
     "Cancelled": "Unknown",
+    "Conflict": "Unknown",
 }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from anyio.to_thread import run_sync
 
-from include.errors import LimitExceeded, MediaError, NotFound, ParameterError
+from include.errors import Conflict, LimitExceeded, NotFound, ParameterError
 from include.media_api.gateway import AirflowGateway, Run, in_name_of
 from include.media_api.upload_schemas import UploadBody
 from include.media_store.credentials import Credentials, UploadAccess
@@ -23,7 +23,7 @@ from include.uploads.registry import Uploads, new_upload_id
 from include.uploads.transcode import transcode_request
 from include.uploads.youtube.metadata import check_metadata
 
-__all__ = ["UPLOAD_DAG", "UploadConflict", "UploadService", "make_upload_service"]
+__all__ = ["UPLOAD_DAG", "UploadService", "make_upload_service"]
 
 UPLOAD_DAG = "upload"
 TRANSCODE_DAG = "transcode"
@@ -31,13 +31,6 @@ SHOWN_SECONDS = 600  # contract: failed ones are kept in lists for ten minutes
 START_SECONDS = 30.0  # a request that creates an upload starts its run within this time
 NO_UPLOAD = "There is no such upload."
 STOPPED = "The upload's workflow was ended before the upload was complete. Create a new upload."
-
-
-class UploadConflict(MediaError):
-    """The upload is in a state in which this cannot be done."""
-
-    code = "Conflict"
-    http_status = 409
 
 
 @dataclass(frozen=True)
@@ -97,7 +90,7 @@ class UploadService:
         """End an upload and what it has started, and remove its parts; of one that was aborted, what was left undone."""
         upload = await self._own(client, atom_id, upload_id)
         if (await run_sync(self.uploads.abort, upload.reference)).state == "complete":
-            raise UploadConflict("The upload is complete and cannot be aborted any more.")
+            raise Conflict("The upload is complete and cannot be aborted any more.")
         await self.gateway.stop(UPLOAD_DAG, upload.reference.run_id)
         if "s3Bucket" in upload.destinations:
             # Its transcode was started in nobody's name: who may stop an upload need not have a right to others' transcodes.
@@ -119,7 +112,7 @@ class UploadService:
         upload = await self.read(client, atom_id, upload_id)
         if upload.is_over:
             reason = upload.outcome.problem.message if upload.outcome.problem else "It is complete."
-            raise UploadConflict(f"The upload takes no more parts: {reason}")
+            raise Conflict(f"The upload takes no more parts: {reason}")
         return upload
 
     def _plan(self, client: str, body: UploadBody) -> UploadPlan:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from anyio.to_thread import run_sync
 from pydantic import ValidationError
 
-from include.errors import AccessDenied, MediaError, NotFound
+from include.errors import AccessDenied, Conflict, NotFound
 from include.media_api.gateway import Run
 from include.media_api.services import Services
 from include.media_api.submit import RunStarter
@@ -22,14 +22,7 @@ from include.uploads.models import UploadReference
 from include.worker import job as documents
 from include.worker.subjects import kind_of
 
-__all__ = ["Actions", "Conflict"]
-
-
-class Conflict(MediaError):
-    """The job is in a state in which this cannot be done."""
-
-    code = "Conflict"
-    http_status = 409
+__all__ = ["Actions"]
 
 
 class Actions:

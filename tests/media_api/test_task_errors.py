@@ -39,6 +39,7 @@ OURS = {
     errors.TargetFailed: "Unknown",
     errors.TimedOut: "TimeOut",
     errors.Cancelled: "Unknown",
+    errors.Conflict: "Unknown",
     errors.MediaError: "Unknown",
 }
 
