@@ -118,3 +118,14 @@ def test_airflow_reads_our_dags_with_no_error(name: str) -> None:
     last = python(name, code).splitlines()[-1]
     assert last.endswith(" {}"), last
     assert all(dag in last for dag in ("super_resolution", "transcode", "video_transcode"))
+
+
+# Built by docker-compose.yaml's profile gpu: Airflow's image, and in it the Python of worker-cuda.
+@each(("airflow-cuda",))
+def test_a_celery_worker_for_gpus_starts_units_in_a_python_of_their_own(name: str) -> None:
+    command = json.loads(python(name, "import json, os; print(json.dumps(os.environ['MEDIA_WORKER_COMMAND'].split()))"))
+    assert command[1:] == ["-m", "include.worker", "run"]
+    told = run(name, *command[1:], "--help", options=["--entrypoint", command[0]]).stdout
+    assert "s3://" in told
+    code = "import torch; from importlib.util import find_spec; print(bool(torch.version.cuda), find_spec('airflow'))"
+    assert run(name, "-c", code, options=["--entrypoint", command[0]]).stdout.split() == ["True", "None"]
