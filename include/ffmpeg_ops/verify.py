@@ -105,10 +105,15 @@ class _Check:
         listed = [playlist.uri_path(item.uri) for item in [*master.playlists, *master.media] if item.uri]
         expect("the master playlist", "renditions", listed, [f"{folder}/{name}.m3u8" for folder in folders])
 
-        def check(folder: str) -> tuple[Rendition, dict[str, Any]]:
-            return self._playlist(folder, rungs.get(folder), out_dir / folder / f"{name}.m3u8")
-
         rungs = {rung.name: rung for rung in self.plan.rungs}
+        heard = {group.folder for group in groups} or ({self.plan.rungs[0].name} if is_muxed(self.plan) else set())
+
+        def check(folder: str) -> tuple[Rendition, dict[str, Any]]:
+            made, facts = self._playlist(folder, rungs.get(folder), out_dir / folder / f"{name}.m3u8")
+            if folder in heard and made.of_kind("audio"):
+                rendition.decode(made, "audio", **self.run_kwargs)
+            return made, facts
+
         checked = in_parallel(check, folders)
         made = [item for item, _ in checked]
         self._check_listing(made, package, out_dir)
@@ -128,8 +133,6 @@ class _Check:
             audio_facts[group.folder] = facts | self.rules.audio(
                 group.folder, group.target, item.streams[0], first, self._part(number)
             )
-        heard = [item for item, _ in sounds] or ([videos[0][0]] if is_muxed(self.plan) else [])
-        in_parallel(lambda item: rendition.decode(item, "audio", **self.run_kwargs), heard)
         self._check_master(master, made)
         return {
             "renditions": {rung.name: facts for rung, (_, facts) in zip(self.plan.rungs, videos, strict=True)},
