@@ -58,7 +58,7 @@ async def _pages(scope: Any, receive: Any, send: Any) -> None:
 
 
 class _Paths:
-    """Sends to the media APIs what a mount cannot.
+    """Sends to the media APIs what a mount cannot, and lets those who change something in SQLite take turns.
 
     A mount never matches its bare prefix `/prod`: clients of contract 2 post there and follow no redirect. (To `/media` browsers
     are sent, which do.) And contract 3's paths are beside Airflow's own under `/api/v2`.
@@ -67,8 +67,11 @@ class _Paths:
     # Here and not imported: Airflow's processes that import plugins need not import the APIs.
     _tasks = re.compile(r"/api/v[0-9]+/(task/transcoding|profiles|profile)(/.*)?", re.DOTALL)
 
+    _reading = frozenset({"GET", "HEAD", "OPTIONS"})
+
     def __init__(self, app: Any) -> None:
         self._app = app
+        self._writer: Any = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -84,10 +87,21 @@ class _Paths:
             headers = [(b"location", b"media/"), (b"content-length", b"0")]
             await send({"type": "http.response.start", "status": 307, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
+        elif path.startswith(("/api/v2/", "/ui/")) and scope["method"] not in self._reading:
+            self._writer = self._writer or self._make_writer()
+            await self._writer(scope, receive, send)
         else:
             if path == "/prod":
                 scope = {**scope, "path": f"{scope['path']}/", "raw_path": f"{scope['path']}/".encode()}
             await self._app(scope, receive, send)
+
+    def _make_writer(self) -> Any:
+        """Return what answers requests that change something: where that locks the database, each waits for its turn."""
+        from airflow.settings import get_engine  # noqa: PLC0415
+
+        from include.media_api.own_loop import OneWriter  # noqa: PLC0415
+
+        return OneWriter(self._app) if get_engine().dialect.name == "sqlite" else self._app
 
 
 def _make_apps() -> dict[str, Any]:

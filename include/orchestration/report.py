@@ -78,7 +78,7 @@ class ReportOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untyped 
 
 
 def end_leftovers(job: Job, run_id: str) -> None:
-    """End the Batch jobs of a run whose tasks have all ended: nobody waits for them any more. Never raises."""
+    """End the Batch jobs of a run that is over: it cannot succeed any more where one is left. Never raises."""
     settings = get_settings()
     if not settings.batch_units:
         return

@@ -38,6 +38,7 @@ class Fleet:
     def __init__(self, stack: RunningStack) -> None:
         import docker  # the client that moto uses
 
+        self.stack = stack
         self.client: Any = boto3.client(
             "batch", endpoint_url=stack.stack.aws_url, aws_access_key_id="test", aws_secret_access_key="test",
             region_name="us-east-1",
@@ -66,7 +67,8 @@ class Fleet:
 
     def containers(self, containing: str) -> list[Any]:
         """Return the running containers of jobs whose names contain something."""
-        return [one for one in self.docker.containers.list() if one.name.startswith("reelflow-") and containing in one.name]
+        found = [one for one in self.docker.containers.list() if one.name.startswith("reelflow-") and containing in one.name]
+        return [one for one in found if _is_of(self.stack, one)]
 
     def assert_one_at_a_time(self, containing: str) -> dict[str, int]:
         """Fail where two jobs of a unit were ever there at once; return how many each unit had, one after the other."""
@@ -273,6 +275,8 @@ def test_a_user_who_marks_or_clears_a_waiting_task_ends_its_job(
         assert_right(stack, run_id, name, clip.frames("plain"), tmp_path)
     else:
         assert stack.wait("transcode", run_id, timeout=600) == "failed"
+        # Nor is another unit done in vain: the jobs at work are ended with the run, once.
+        assert set(fleet.assert_one_at_a_time(mark).values()) == {1}
         await_that("nothing is left behind", lambda: not fleet.containers(mark), timeout=120)
     fleet.assert_one_at_a_time(mark)
 

@@ -25,7 +25,7 @@ print(json.dumps([name for name in ("boto3", "fastapi", "include.media_api") if 
 """
 
 WALK = """
-import asyncio, json, sys
+import asyncio, json, sys, threading
 import httpx
 from airflow import settings
 from airflow.api_fastapi.app import get_auth_manager
@@ -86,6 +86,8 @@ async def walk():
             await ask(f"{name} views", "GET", "/api/v2/plugins", headers=cookie)
         await ask("encoded", "GET", "/api/v1/task%2Ftranscoding")
         await ask("no store", "POST", "/prod/videoTranscode", headers=key, json=json.loads(sys.argv[2]))
+        await ask("change", "DELETE", "/api/v2/variables/none")
+    answers["writers"] = [thread.name for thread in threading.enumerate()].count("airflow-writer")
     mounts = [route.path for route in app.routes if type(route).__name__ == "Mount"]
     print(json.dumps({"answers": answers, "mounts": mounts}))
 
@@ -132,6 +134,11 @@ def test_importing_the_plugin_costs_tasks_and_schedulers_nothing(tmp_path: Path)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
     body = {"bucket": "media", "src": "in/", "dst": "out/", "time": "t", "type": "mp4"}
     return python(WALK, KEY, json.dumps(body), home=tmp_path_factory.mktemp("airflow"))
+
+
+def test_changes_in_sqlite_take_turns_on_a_loop_of_their_own(server: Any) -> None:
+    assert server["answers"]["change"][0] == 401
+    assert server["answers"]["writers"] == 1
 
 
 def test_airflow_mounts_the_app_under_prod(server: Any) -> None:

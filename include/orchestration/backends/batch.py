@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from include.worker.job import Job
     from include.worker.models import WorkUnit
 
-__all__ = ["STOPPED", "BatchBackend", "Waiting"]
+__all__ = ["STOPPED", "BatchBackend", "InVain", "Waiting"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,10 @@ ENDINGS = {
     "stale": "its unit is another one by now",
     "cleared": "its task was cleared",
 }
+
+
+class InVain(Exception):
+    """The unit's job was ended since its run has failed in another unit: another attempt would be in vain, too."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,8 @@ class BatchBackend:
         if job.succeeded and job.name == self.work.name:
             self._tell(job)
             return result_of(job, self.work, self.job)
+        if job.ended_in_vain and note.attempt == self.attempt:
+            raise InVain("The run has failed in another unit; the job of this one was ended. Clear all of them to go on.")
         if note.ending or job.ended_by_us or job.name != self.work.name:
             stops = (note.stops if note.attempt == self.attempt else 0) + (not note.ending)
             if stops > MOST_STOPS:

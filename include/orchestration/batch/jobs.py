@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-__all__ = ["OURS", "OVER", "RECLAIMED", "Attempt", "BatchJob", "Limits", "Verdict", "decide", "oldest"]
+__all__ = ["OURS", "OVER", "RECLAIMED", "RUN_FAILED", "Attempt", "BatchJob", "Limits", "Verdict", "decide", "oldest"]
 
 OVER = ("SUCCEEDED", "FAILED")
 AT_WORK = ("STARTING", "RUNNING")
 RECLAIMED = "Host EC2"
 # Begins the reasons that we give when we end a job, so that the next look knows.
 OURS = "reelflow: "
+RUN_FAILED = f"{OURS}its run has failed"
 # Batch ends an attempt that runs too long by itself; only where it does not, we do.
 GRACE_SECONDS = 120.0
 
@@ -132,6 +133,11 @@ class BatchJob:
     def ended_by_us(self) -> bool:
         """Whether it was ended because we asked for that."""
         return self.reason.startswith(OURS)
+
+    @property
+    def ended_in_vain(self) -> bool:
+        """Whether it was ended since its run has failed in another unit."""
+        return self.reason == RUN_FAILED
 
     @property
     def reclaimed(self) -> bool:

@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 from include.errors import Cancelled, InternalError, MediaError, TimedOut
 from include.media_store.models import object_uri, parse_uri
 from include.orchestration.backends.base import Document, WorkBackend
-from include.orchestration.backends.batch import BatchBackend, Waiting
+from include.orchestration.backends.batch import BatchBackend, InVain, Waiting
 from include.orchestration.backends.local import LocalBackend
 from include.orchestration.batch.assemble import batch_backend, load_units
 from include.orchestration.batch.ended import unit_of
@@ -106,6 +106,9 @@ class WorkUnitOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untype
             yield
         except AirflowFailException:
             raise
+        except InVain as error:
+            self._tell(ti, Cancelled(str(error)), final=True)
+            raise AirflowFailException(str(error)) from None
         except MediaError as error:
             self._tell(ti, error, final=not error.retryable or ti.try_number > ti.max_tries)
             raise

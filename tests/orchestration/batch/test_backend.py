@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from include.errors import Cancelled, InternalError, InvalidInputData, TimedOut
-from include.orchestration.backends.batch import STOPPED, Waiting
+from include.orchestration.backends.batch import STOPPED, InVain, Waiting
 from include.orchestration.batch.jobs import Verdict
 from include.orchestration.batch.leftovers import end_leftovers
 from tests.orchestration.batch.fakes import Killed, Life, World, audio_unit, first_unit, upscale_unit
@@ -280,6 +280,20 @@ def test_a_cleared_task_whose_old_job_is_ended_under_its_feet_submits_another_on
     world.attempt(2).advance()
     world.batch.end("job-1", "FAILED", STOPPED)
     state = world.attempt(2).advance()
+    assert isinstance(state, Waiting)
+    assert state.job.id == "job-2"
+
+
+def test_a_unit_whose_run_has_failed_in_another_one_is_not_done_in_vain_until_it_is_cleared() -> None:
+    world = World()
+    world.attempt().advance()
+    assert end_leftovers(world.batch, (SPOT, ON_DEMAND), world.job.job_id, "run-1") == 1
+    world.batch.obey()
+    for _ in range(2):
+        with pytest.raises(InVain, match="in another unit"):
+            world.attempt().advance()
+    assert len(world.batch.submitted) == 1
+    state = world.attempt(2, tries=2).advance()
     assert isinstance(state, Waiting)
     assert state.job.id == "job-2"
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from include.errors import InternalError, TimedOut
+from include.orchestration.batch.jobs import RUN_FAILED
 from include.orchestration.operators import work_unit as module
 from include.orchestration.operators.work_unit import ERROR_KEY, METRICS_KEY, WorkUnitOperator
 from include.orchestration.triggers.batch import BatchUnitTrigger
@@ -87,6 +88,17 @@ def test_a_failed_job_fails_the_attempt(units: dict[str, WorkUnit]) -> None:
     with pytest.raises(InternalError):
         task.resume(context_of(ti), {"verdict": "over", "job_id": "job-1"}, [URI])
     assert ti.pushed[ERROR_KEY]["final"]
+
+
+def test_a_unit_whose_job_was_ended_with_its_run_fails_for_good_and_is_not_the_reason(units: dict[str, WorkUnit]) -> None:
+    world, ti = World(), FakeTaskInstance()
+    units[URI] = world.units[0]
+    task, context = operator(world, make_unit=lambda context: URI), context_of(ti)
+    deferred(task, context)
+    world.batch.end("job-1", "FAILED", RUN_FAILED)
+    with pytest.raises(AirflowFailException, match="in another unit"):
+        task.resume(context, {"verdict": "over", "job_id": "job-1"}, [URI])
+    assert (ti.pushed[ERROR_KEY]["code"], ti.pushed[ERROR_KEY]["final"]) == ("Cancelled", True)
 
 
 def test_kinds_that_are_not_for_batch_run_here(units: dict[str, WorkUnit]) -> None:
