@@ -8,7 +8,6 @@ speed does not depend on its weights, so both have random ones: this says nothin
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import openvino
 from onnx import TensorProto, helper, numpy_helper
 
 from include.sr_model import zoo
-from include.sr_model.bench import network_fps
+from include.sr_model.bench import best, network_fps
 
 HEIGHT, WIDTH = 360, 640
 RUNS = 5
@@ -105,12 +104,7 @@ def animevideo() -> bytes:
 def frames_a_second(run: Callable[[], Any]) -> float:
     """Return how often ``run`` can be done in a second: the best of some tries, after a first one that does not count."""
     run()
-    seconds = []
-    for _ in range(RUNS):
-        began = time.monotonic()
-        run()
-        seconds.append(time.monotonic() - began)
-    return 1 / min(seconds)
+    return 1 / best(run, RUNS).wall
 
 
 def in_opencv(model: bytes, channels: int, shape: tuple[int, ...]) -> float:

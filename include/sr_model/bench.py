@@ -29,7 +29,7 @@ from include.sr_model.picture import Geometry
 from include.sr_model.upscale import CONCURRENT, SLOTS, upscale
 from include.sr_model.whole import task_for
 
-__all__ = ["Timed", "bench", "lanczos", "network_fps"]
+__all__ = ["Timed", "bench", "best", "lanczos", "network_fps"]
 
 FRAMES = 60
 CRF = 18
@@ -82,9 +82,9 @@ def network_fps(entry: zoo.Entry, backend: str, precision: str, *, runs: int = 3
             slot.wait()
 
     once()
-    best = _best(once, runs)
+    took = best(once, runs)
     session.close()
-    return FRAMES / best.wall, best.cpu / FRAMES * 1000
+    return FRAMES / took.wall, took.cpu / FRAMES * 1000
 
 
 def lanczos(source: Path, task: UpscaleTask, out: Path) -> None:
@@ -111,11 +111,11 @@ def _whole_way(clip: Path, scratch: Path, *, scale: int, model: str, preset: str
     task = task_for(info, index, scale=scale, model=model, preset=preset, crf=CRF)
     made: list[Upscaled] = []
     try:
-        ours = _best(lambda: made.append(upscale(clip, task, scratch / "ours.mp4")), runs)
+        ours = best(lambda: made.append(upscale(clip, task, scratch / "ours.mp4")), runs)
     except MediaError as error:
         print(f"\nthe whole way cannot be measured: {error.message}")
         return
-    theirs = _best(lambda: lanczos(clip, task, scratch / "lanczos.mp4"), runs)
+    theirs = best(lambda: lanczos(clip, task, scratch / "lanczos.mp4"), runs)
     size = f"{info.video.width}x{info.video.height} to {made[0].width}x{made[0].height}"
     print(f"\nthe whole way, {size}, {task.frames} frames, x264 {preset} CRF {CRF}")
     for name, timed in ((f"{task.model} on {made[0].backend} {made[0].precision}", ours), ("ffmpeg's lanczos", theirs)):
@@ -131,7 +131,7 @@ def _whole_way(clip: Path, scratch: Path, *, scale: int, model: str, preset: str
     )
 
 
-def _best(run: Callable[[], object], runs: int) -> Timed:
+def best(run: Callable[[], object], runs: int) -> Timed:
     """Return the least wall and processor seconds of ``run``, this process and its children together."""
     found = []
     for _ in range(runs):

@@ -194,9 +194,7 @@ def test_a_container_that_is_killed_in_the_middle_is_repeated(
     counts = fleet.assert_one_at_a_time(mark)
     name = victim.name[: victim.name.index(mark) + len(mark)]
     assert counts == {one: 2 if one == name else 1 for one in counts}
-    # The audio is the first of the mapped tasks.
-    index = int(victim.name.split("-video-")[1][:5]) + 1
-    log = stack.task_log("transcode", run_id, "encode", 1, index)
+    log = stack.task_log("transcode", run_id, "encode", 1, index_of(victim))
     assert "exit code 137" in log
 
 
@@ -261,8 +259,8 @@ def test_a_user_who_marks_or_clears_a_waiting_task_ends_its_job(
 
     container = await_that("a chunk is waited for", waiting, timeout=400)
     freeze(container)
-    unit = f"-video-{container.name.split('-video-')[1][:5]}"
-    index = int(unit[-5:]) + 1
+    index = index_of(container)
+    unit = f"-video-{index - 1:05d}"
     _act(act)(stack, run_id, index)
 
     def over() -> bool:
@@ -280,6 +278,11 @@ def test_a_user_who_marks_or_clears_a_waiting_task_ends_its_job(
         assert set(fleet.assert_one_at_a_time(mark).values()) == {1}
         await_that("nothing is left behind", lambda: not fleet.containers(mark), timeout=120)
     fleet.assert_one_at_a_time(mark)
+
+
+def index_of(container: Any) -> int:
+    """Return the map index of a chunk's task: the audio is the first of the mapped tasks."""
+    return int(container.name.split("-video-")[1][:5]) + 1
 
 
 def freeze(container: Any) -> None:

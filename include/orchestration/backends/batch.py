@@ -51,7 +51,7 @@ ENDINGS = {
 
 
 class InVain(Exception):
-    """The unit's job was ended since its run has failed in another unit: another attempt would be in vain, too."""
+    """The unit's run has failed in another unit: this one, and any other attempt at it, would be in vain."""
 
 
 @dataclass(frozen=True)

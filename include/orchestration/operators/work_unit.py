@@ -230,8 +230,7 @@ class WorkUnitOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untype
         for error in errors:
             if error["map_index"] != ti.map_index and is_current(error, states):
                 reason = f"Not started: unit {error['map_index']} has failed for good ({error['code']}: {error['message']})"
-                self._tell(ti, Cancelled(reason), final=True)
-                raise AirflowFailException(reason)
+                raise InVain(reason)
 
 
 def is_current(error: Mapping[str, Any], states: Mapping[str, str]) -> bool:
