@@ -152,6 +152,8 @@ class _Encoder:
     def _missed(self, task: VideoTask) -> dict[str, Fraction]:
         found = {}
         for rung in task.rungs:
+            if rates.promised(rung) is None:
+                continue
             size = sum(packet.size for packet in _packets(self.out_dir / f"{rung.name}.mp4", self.settings))
             found[rung.name] = rates.deviation(rung, size, task.chunk.duration)
         return {name: share for name, share in found.items() if abs(share) > rates.TOLERANCE}

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from include.ffmpeg_ops.models import Rung, TaskRung, VideoTask
 
-__all__ = ["TOLERANCE", "deviation", "in_two_passes", "is_filled_up"]
+__all__ = ["TOLERANCE", "deviation", "in_two_passes", "is_filled_up", "promised"]
 
 TOLERANCE = Fraction(1, 20)
 # In a shorter film the first keyframe alone weighs more than the tolerance.
@@ -15,9 +15,13 @@ SHORTEST = Fraction(8)
 
 def deviation(rung: Rung | TaskRung, size: int, seconds: Fraction) -> Fraction:
     """Return by what share ``size`` bytes of video in ``seconds`` miss the rung's bitrate; 0 where it promises none."""
-    if not isinstance(rung, TaskRung) or rung.encoding.bitrate is None or seconds < SHORTEST:
-        return Fraction(0)
-    return size * 8 / (seconds * rung.encoding.bitrate) - 1
+    bitrate = promised(rung)
+    return Fraction(0) if bitrate is None or seconds < SHORTEST else size * 8 / (seconds * bitrate) - 1
+
+
+def promised(rung: Rung | TaskRung) -> int | None:
+    """Return the bitrate, in bit/s, that the rung must come near to; ``None`` where it promises none."""
+    return rung.encoding.bitrate if isinstance(rung, TaskRung) else None
 
 
 def is_filled_up(rung: Rung | TaskRung) -> bool:

@@ -44,13 +44,12 @@ NTSC = Fraction(30000, 1001)
 
 @pytest.mark.sampled(
     "borders-on-and-between-keyframes",
-    "29.97-in-milliseconds",
-    "variable-rate",
     "single-keyframe",
+    "29.97-and-a-chunk-of-one-frame",
+    "variable-rate",
     "open-gop-x265",
     "rotated-and-flipped",
     "pq",
-    "two-chunks-of-one-frame",
 )
 @pytest.mark.parametrize(
     ("name", "starts", "rate", "changes"),
@@ -220,6 +219,7 @@ def test_chunk_borders_show_no_step_in_quality(clip: Clips, tmp_path: Path) -> N
 # -- pictures
 
 
+@pytest.mark.sampled("709-stays", "untagged-and-large", "pq", "rotated", "10-bit")
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -422,6 +422,7 @@ def heard(channel: Sequence[float]) -> set[int]:
     return found
 
 
+@pytest.mark.sampled("mono", "2.1-to-stereo", "5.1-side", "7.1-to-stereo", "6-unnamed-channels")
 @pytest.mark.parametrize(
     ("layout", "channels", "codec", "target", "expected"),
     [
@@ -524,7 +525,7 @@ def test_sound_shorter_than_promised_is_refused(clip: Clips, tmp_path: Path) -> 
 # -- as it is planned
 
 
-@pytest.mark.sampled("vfr", "open_gop_265", "start_offset", "flv", "mpegps", "vp8", "rotated_270", "odd_both")
+@pytest.mark.sampled("open_gop_265", "start_offset", "mpegps", "rotated_270", "odd_both")
 @pytest.mark.parametrize(
     "name",
     ["plain", "mkv", "vfr", "single_keyframe", "open_gop_264_ts", "open_gop_265", "mpegts", "start_offset", "fragmented", "flv",

@@ -28,7 +28,7 @@ def verify(job: Job, made: Path) -> dict[str, Any]:
     )  # fmt: skip
 
 
-@pytest.mark.sampled("vfr", "edit_list", "video_late", "two_videos", "still_first")
+@pytest.mark.sampled("vfr", "edit_list", "video_late", "still_first")
 @pytest.mark.parametrize(
     "name",
     ["plain", "vfr", "edit_list", "audio_late", "video_late", "start_offset", "flv", "rotated_270", "flipped", "two_videos",
@@ -134,7 +134,7 @@ def late_sound(made: Path, spoilt: Path) -> None:
 FAST = ("-movflags", "+faststart")
 
 
-@pytest.mark.sampled("short", "late frames", "sound encoded again", "late sound", "index behind")
+@pytest.mark.sampled("late frames", "sound encoded again", "late sound")
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

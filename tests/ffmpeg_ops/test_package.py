@@ -73,7 +73,7 @@ def served(folder: Path) -> Iterator[str]:
         server.server_close()
 
 
-@pytest.mark.sampled("vfr", "audio_late", "languages", "one_frame")
+@pytest.mark.sampled("vfr-mpegts", "vfr-mp4", "audio_late-fmp4", "languages-mpegts", "one_frame-fmp4")
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("name", CLIPS)
 def test_every_rung_shows_every_frame_exactly_once(jobs: Jobs, name: str, container: str) -> None:
@@ -111,6 +111,7 @@ def test_a_package_of_any_name_plays_over_http(jobs: Jobs, tmp_path: Path, name:
             assert read_frame_numbers(f"{url}/{quote(path)}") == list(range(50))
 
 
+@pytest.mark.sampled("fmp4")
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_a_package_lists_its_files_and_leaves_nothing_else(jobs: Jobs, container: str) -> None:
     made = jobs.package("twenty_seconds", container)
@@ -146,6 +147,7 @@ def test_the_master_playlist_tells_sizes_and_codecs_in_ladder_order(jobs: Jobs) 
         assert item.stream_info.bandwidth >= item.stream_info.average_bandwidth
 
 
+@pytest.mark.sampled("plain-0-mp4", "audio_late-0.48-mpegts", "audio_late-0.48-mp4", "video_late--0.5-fmp4", "vp9--0.007-mpegts")
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize(
     ("name", "about"), [("plain", 0), ("audio_late", 0.48), ("video_late", -0.5), ("vp9", -0.007), ("mpegts", 0)]
@@ -210,6 +212,7 @@ def test_audio_much_longer_than_the_video_gets_a_playlist_of_its_own(
     assert len(audio_groups(changed)) == (0 if muxed else 1)
 
 
+@pytest.mark.sampled("mpegts")
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_a_sine_over_many_joins_has_no_discontinuity(jobs: Jobs, tmp_path: Path, container: str) -> None:
     made = jobs.encode("twenty_seconds", container, chunk_seconds=1).package(tmp_path)

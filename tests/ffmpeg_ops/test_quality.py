@@ -32,6 +32,7 @@ def lossless(encoded: Encoded, number: int, folder: Path, *, late: int = 0) -> t
     return task.model_copy(update={"rungs": (rung,)}), {"high": path}
 
 
+@pytest.mark.sampled("ntsc", "vfr", "open_gop_264")
 @pytest.mark.parametrize("name", ["plain", "ntsc", "mkv", "vfr", "audio_late", "open_gop_264", "start_offset", "mpegps"])
 def test_identical_pictures_have_the_highest_psnr(jobs: Jobs, tmp_path: Path, name: str) -> None:
     encoded = jobs.encode(name)
@@ -46,6 +47,7 @@ def test_pictures_of_one_frame_later_differ_clearly(jobs: Jobs, tmp_path: Path) 
     assert measure(encoded.source, task, files)["high"]["psnr"] < 30
 
 
+@pytest.mark.sampled("vfr", "interlaced", "hdr_pq", "one_frame")
 @pytest.mark.parametrize("name", ["plain", "vfr", "interlaced", "hdr_pq", "rotated_90", "anamorphic", "full_range", "one_frame"])
 def test_every_rung_of_every_chunk_is_measured(jobs: Jobs, name: str) -> None:
     encoded = jobs.encode(name)

@@ -54,7 +54,7 @@ def garble(path: Path, share: float, length: int = 400) -> None:
 # -- sound packages
 
 
-@pytest.mark.sampled("vfr", "video_much_later", "languages", "one_frame", "hdr_pq")
+@pytest.mark.sampled("vfr-mpegts", "video_much_later-fmp4", "languages-mpegts", "languages-mp4", "one_frame-fmp4", "hdr_pq-mp4")
 @pytest.mark.parametrize(("name", "container"), GOOD)
 def test_a_sound_package_passes(jobs: Jobs, name: str, container: str) -> None:
     made = jobs.package(name, container)
@@ -185,6 +185,7 @@ def shortened(encoded: Encoded, chunk: int, frames: int, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.sampled("1-its last frame-mpegts", "3-its last 3 frames-mp4")
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize(("lost", "words"), [(1, "its last frame"), (3, "its last 3 frames")])
 def test_frames_lost_at_a_join_are_told_by_their_chunk(jobs: Jobs, tmp_path: Path, lost: int, words: str, container: str) -> None:
@@ -194,6 +195,7 @@ def test_frames_lost_at_a_join_are_told_by_their_chunk(jobs: Jobs, tmp_path: Pat
     refused(spoilt.package(tmp_path / "out"), f"rung high has {500 - lost} frames, expected 500: chunk 1 lost {words}")
 
 
+@pytest.mark.sampled("mp4")
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_chunks_in_the_wrong_order_are_refused(jobs: Jobs, tmp_path: Path, container: str) -> None:
     encoded = jobs.encode("ntsc", container, chunk_seconds=5)
@@ -284,6 +286,7 @@ def moved_audio(encoded: Encoded, *, start: Fraction = Fraction(0), duration: Fr
     return encoded.with_plan(audio=(target.model_copy(update={"stream": stream}), *encoded.plan.audio[1:]))
 
 
+@pytest.mark.sampled("audio_late-10-late-mpegts", "audio_late--10-early-fmp4", "languages-10-late-mp4")
 @pytest.mark.parametrize("container", CONTAINERS)
 # In the clip of several languages, the first stream starts with the video: it cannot be early.
 @pytest.mark.parametrize(
@@ -295,6 +298,7 @@ def test_shifted_audio_is_refused(jobs: Jobs, tmp_path: Path, name: str, millise
     refused(replace(made, plan=encoded.plan), rf"audio stream .* starts {abs(milliseconds)}\.\d ms too {word}")
 
 
+@pytest.mark.sampled("options0-short-fmp4", "options1-long-mpegts")
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize(("options", "word"), [(["-t", "9.5"], "short"), (["-af", "apad=pad_dur=0.5"], "long")])
 def test_audio_of_another_length_is_refused(jobs: Jobs, tmp_path: Path, options: list[str], word: str, container: str) -> None:
@@ -304,6 +308,7 @@ def test_audio_of_another_length_is_refused(jobs: Jobs, tmp_path: Path, options:
     refused(made, rf"audio stream .* is \d+ ms too {word}")
 
 
+@pytest.mark.sampled("fmp4")
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_a_gap_in_the_audio_is_refused(jobs: Jobs, tmp_path: Path, container: str) -> None:
     encoded = jobs.encode("plain", container)
@@ -312,6 +317,7 @@ def test_a_gap_in_the_audio_is_refused(jobs: Jobs, tmp_path: Path, container: st
     refused(made, "gap or an overlap at 4.")
 
 
+@pytest.mark.sampled("mpegts")
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_audio_with_other_channels_is_refused(jobs: Jobs, tmp_path: Path, container: str) -> None:
     encoded = jobs.encode("plain", container)
@@ -329,6 +335,9 @@ def test_missing_audio_is_refused(jobs: Jobs, tmp_path: Path) -> None:
 # -- damage
 
 
+@pytest.mark.sampled(
+    "0.3-mpegts-high/clip00001.ts", "0.8-fmp4-high/clip00001.m4s", "0.98-mp4-clip.mp4", "0.98-mpegts-high/clip00001.ts"
+)
 @pytest.mark.parametrize(
     ("container", "file"), [("mpegts", "high/clip00001.ts"), ("fmp4", "high/clip00001.m4s"), ("mp4", "clip.mp4")]
 )
@@ -340,6 +349,7 @@ def test_a_truncated_file_is_refused(jobs: Jobs, tmp_path: Path, container: str,
     refused(made, "rung high|cut off")
 
 
+@pytest.mark.sampled("mpegts")
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_garbage_at_a_join_is_refused(jobs: Jobs, tmp_path: Path, container: str) -> None:
     encoded = jobs.encode("content", container)
