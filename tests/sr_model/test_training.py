@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+av = pytest.importorskip("av")
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
@@ -18,7 +19,8 @@ from include.sr_model.training.compress import through_h264  # noqa: E402
 from include.sr_model.training.degrade import Degradation, draw, pan, reduced, small_video, softened  # noqa: E402
 from include.sr_model.training.export import Range, quantise_weight  # noqa: E402
 from include.sr_model.training.measure import interpolated, mean_psnr, psnr  # noqa: E402
-from include.sr_model.training.patches import batch, cut  # noqa: E402
+from include.sr_model.training.patches import Pairs, batch, cut  # noqa: E402
+from include.sr_model.training.published import measured, table  # noqa: E402
 from include.sr_model.training.recipe import RECIPES, Recipe  # noqa: E402
 from include.sr_model.training.resize import KERNELS, resize  # noqa: E402
 from include.sr_model.training.ship import ship  # noqa: E402
@@ -138,6 +140,18 @@ def test_small_and_large_patches_show_the_same_place() -> None:
         assert (means - small)[:, :, 2:-2, 2:-2].abs().mean() < 0.03
 
 
+def test_half_of_the_batches_are_negatives_of_the_same_range() -> None:
+    white = Pairs(torch.full((3, 1, 16, 16), 235, dtype=torch.uint8), torch.full((3, 1, 32, 32), 235, dtype=torch.uint8))
+    generator = torch.Generator().manual_seed(0)
+    levels = []
+    for _ in range(100):
+        small, large = batch(white, 2, 16, generator)
+        assert small.min() == small.max() == large.min() == large.max()
+        levels.append(round(float(small.min()) * 255, 3))
+    assert set(levels) == {16, 235}
+    assert 30 < levels.count(16) < 70
+
+
 def test_weights_and_ranges_in_8_bits_hold_what_they_should() -> None:
     weight = np.random.default_rng(0).standard_normal((4, 3, 3, 3)).astype(np.float32)
     codes, steps = quantise_weight(weight)
@@ -176,12 +190,14 @@ def test_a_network_is_not_widened_to_one_that_cannot_hold_it() -> None:
             widened(small, spec)
 
 
-def test_a_training_begins_as_the_network_that_its_recipe_names(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stem", ["x2-quality-clean", "x2-quality"], ids=["widened", "of-the-same-shape"])
+def test_a_training_begins_as_the_network_that_its_recipe_names(tmp_path: Path, stem: str) -> None:
     large = scene()
     pairs = cut([(reduced(large, 2), large)], 24, 1.0, np.random.default_rng(0))
-    start = Trainee(RECIPES["x2-balanced"].spec)
-    torch.save({"average": start.state_dict()}, tmp_path / "x2-balanced.pt")
-    recipe = replace(RECIPES["x2-quality"], batch=2, side=16)
+    recipe = replace(RECIPES[stem], batch=2, side=16)
+    assert recipe.start is not None
+    start = Trainee(RECIPES[recipe.start].spec)
+    torch.save({"average": start.state_dict()}, tmp_path / f"{recipe.start}.pt")
     model = train(recipe, pairs, [], tmp_path, tmp_path / "log.jsonl", steps=1)
     luma = pairs.small[:2].float() / 255
     with torch.no_grad():
@@ -227,3 +243,22 @@ def test_a_network_that_does_not_beat_lanczos_is_not_shipped(tmp_path: Path) -> 
     with pytest.raises(ValueError, match="does not beat lanczos"):
         ship(small_recipe(), untrained, tmp_path, pairs.small, {"clean": pictures})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_published_figures_of_a_folder(tmp_path: Path) -> None:
+    plane = scene(121, 163)
+    with av.open(str(tmp_path / "discs.png"), "w", format="image2") as file:
+        stream = file.add_stream("png", 1)
+        stream.height, stream.width, stream.pix_fmt = *plane.shape, "gray"
+        for packet in [*stream.encode(av.VideoFrame.from_ndarray(plane, format="gray")), *stream.encode(None)]:
+            file.mux(packet)
+    values = measured(tmp_path)["discs"]
+    assert set(values) >= {"x2-bicubic", "x4-bicubic", "x2-fast-clean", "x4-quality-clean"}
+    assert values["x2-fast-clean"] > values["x2-bicubic"] + 2
+    assert values["x4-fast-clean"] > values["x4-bicubic"] + 1
+    lines = table({"discs": values, "again": {name: value + 1 for name, value in values.items()}}).splitlines()
+    assert lines[0] == "| method | discs | again | mean |"
+    bicubic = values["x2-bicubic"]
+    assert lines[2] == f"| `x2-bicubic` | {bicubic:.2f} | {bicubic + 1:.2f} | {bicubic + 0.5:.2f} |"
+    with pytest.raises(ValueError, match="no PNG or JPEG"):
+        measured(tmp_path / "nothing")

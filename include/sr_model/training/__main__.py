@@ -26,6 +26,7 @@ __all__ = ["main"]
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m include.sr_model.training", description=__doc__)
     parser.add_argument("--material", type=Path, required=True, help="folder with photos and clips")
+    parser.add_argument("--more", type=Path, nargs="*", default=[], help="folders with more photos, all of them for training")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--work", type=Path, default=Path("var/training"), help="patches and checkpoints")
     parser.add_argument("--models", nargs="*", default=list(RECIPES), choices=list(RECIPES), metavar="STEM")
@@ -54,7 +55,9 @@ def main() -> None:
     (arguments.out / "logs").mkdir(parents=True, exist_ok=True)
     for stem in (stem for stem in RECIPES if stem in arguments.models):
         recipe = replace(RECIPES[stem], batch=arguments.batch or RECIPES[stem].batch)
-        pairs = training_pairs(arguments.material, recipe.scale, recipe.variant, arguments.work, count=arguments.clips)
+        pairs = training_pairs(
+            arguments.material, recipe.scale, recipe.variant, arguments.work, more=arguments.more, count=arguments.clips
+        )
         material = {condition: held_out(arguments.material, recipe.scale, condition, arguments.work) for condition in CONDITIONS}
         own = material["clean" if recipe.variant == "clean" else "crf23"]
         log = arguments.out / "logs" / f"{recipe.stem}{'-again' if arguments.again else ''}.jsonl"

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from include.sr_model.training.degrade import Degradation, draw, pan, reduced, small_video, softened
+from include.sr_model.training.drawings import drawing
 from include.sr_model.training.material import clips, coded, frames, hold_out, photo, photos, sharp
 from include.sr_model.training.patches import Pairs, cut
 from include.sr_model.training.resize import resize
@@ -25,8 +26,17 @@ Picture = tuple[Plane, Plane]
 
 CONDITIONS = ("clean", "crf23", "crf28")
 """What held-out pictures are measured under."""
-SIDE = {2: 48, 4: 36}
-"""Scale → samples of a small patch's side."""
+SIDE = 48
+"""Samples of a small patch's side."""
+SIZES = (4.0, 1.5, 0.7, 0.35)
+"""Megapixels that a photo is made smaller to for clean pairs."""
+CLEAN_SHARE = {2: 1.2, 4: 3.5}
+VIDEO_SHARE = {2: 0.8, 4: 1.4}
+"""Scale → how many times the small pictures are covered by patches."""
+DRAWINGS = 4
+"""Drawn pictures of a fifth of a megapixel, for each photo among the clean ones."""
+DRAWN_STILLS = 5
+"""Drawings that a camera moves over."""
 VIDEO_SIZE = {2: (320, 448), 4: (448, 640)}
 """Scale → rows and columns of the large pictures of pseudo-clips."""
 RUN = 10
@@ -45,12 +55,15 @@ def _clips(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     return tuple(path for path in paths if path not in held), held
 
 
-def clean_pictures(paths: Sequence[Path], scale: int) -> Iterator[Picture]:
-    """Yield ``(small, large)`` of every photo, at three sizes, by bicubic reduction."""
+def clean_pictures(paths: Sequence[Path], scale: int, rng: np.random.Generator) -> Iterator[Picture]:
+    """Yield ``(small, large)`` of every photo, at the :data:`SIZES`, and of drawings, by bicubic reduction."""
     for path in paths:
         plane = photo(path)
-        for megapixels in (1.5, 0.7, 0.35):
+        for megapixels in SIZES:
             large = sharp(plane, megapixels)
+            yield reduced(large, scale), large
+        for _ in range(DRAWINGS):
+            large = drawing(384, 512, rng)
             yield reduced(large, scale), large
 
 
@@ -76,7 +89,7 @@ def video_pictures(
 ) -> Iterator[Picture]:
     """Yield ``(small, large)`` frames of ``count`` pans over each photo and ``2 * count`` runs of each clip.
 
-    They are degraded as ``how`` says, or at random, anew for every run.
+    Without ``how`` there are pans over drawings, too. They are degraded as ``how`` says, or at random, anew for every run.
     """
     height, width = VIDEO_SIZE[scale]
 
@@ -86,6 +99,10 @@ def video_pictures(
             smaller = sharp(plane, 2.2)
             for number in range(count):
                 yield pan(smaller if number % 2 else plane, height, width, RUN, rng)
+        for _ in range(0 if how else DRAWN_STILLS):
+            plane = drawing(1080, 1600, rng)
+            for _ in range(count):
+                yield pan(plane, height, width, RUN, rng)
         for path in moving:
             yield from _runs(path, height, width, 2 * count, (1.0, 1.5))
 
@@ -96,19 +113,25 @@ def video_pictures(
         yield from ((small[number], large[number]) for number in KEPT)
 
 
-def training_pairs(material: Path, scale: int, variant: str, cache: Path, *, count: int = 12, seed: int = 1) -> Pairs:
-    """Return the pairs of ``material`` for ``scale`` and ``variant``, from the file in ``cache`` where there is one."""
+def training_pairs(
+    material: Path, scale: int, variant: str, cache: Path, *, more: Sequence[Path] = (), count: int = 12, seed: int = 1
+) -> Pairs:
+    """Return the pairs of ``material`` for ``scale`` and ``variant``, from the file in ``cache`` where there is one.
+
+    Photos in the folders ``more`` are trained on, too; none of them is held out.
+    """
     file = cache / f"pairs-x{scale}-{variant}-{count}.npz"
     if not file.is_file():
         rng = np.random.default_rng(seed)
-        stills, _ = hold_out(photos(material))
+        own, _ = hold_out(photos(material))
+        stills = [*own, *(path for folder in more for path in photos(folder))]
         moving, _ = _clips(material)
         logger.info("cutting %s from %d photos and %d clips", file.name, len(stills), len(moving))
         if variant == "clean":
-            pairs = cut(clean_pictures(stills, scale), SIDE[scale], {2: 2.5, 4: 6.0}[scale], rng)
+            pairs = cut(clean_pictures(stills, scale, rng), SIDE, CLEAN_SHARE[scale], rng)
         else:
             pictures = video_pictures(stills, moving, scale, count, rng=rng, how=None)
-            pairs = cut(pictures, SIDE[scale], {2: 0.8, 4: 1.0}[scale], rng)
+            pairs = cut(pictures, SIDE, VIDEO_SHARE[scale], rng)
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(file.with_suffix(".new.npz"), small=pairs.small.numpy(), large=pairs.large.numpy())
         file.with_suffix(".new.npz").replace(file)

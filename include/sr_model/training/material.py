@@ -21,6 +21,8 @@ Plane = NDArray[np.uint8]
 
 HELD_OUT = 6
 """Photos, evenly spread over the sorted names, that training never sees."""
+ALIKE = 0.95
+"""Correlation of two thumbnails from which on they are of one picture."""
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
 CLIP_SUFFIXES = (".mp4", ".mkv", ".webm")
 
@@ -40,9 +42,20 @@ def clips(folder: Path) -> tuple[Path, ...]:
 
 
 def hold_out(paths: Sequence[Path]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """Return ``paths`` for training and those held out for measuring."""
-    held = {paths[round((n + 0.5) * len(paths) / HELD_OUT - 0.5)] for n in range(HELD_OUT)} if len(paths) > HELD_OUT else set()
-    return tuple(path for path in paths if path not in held), tuple(path for path in paths if path in held)
+    """Return ``paths`` for training and those held out for measuring; a picture that comes twice is measured once."""
+    chosen = {paths[round((n + 0.5) * len(paths) / HELD_OUT - 0.5)] for n in range(HELD_OUT)} if len(paths) > HELD_OUT else set()
+    held: dict[Path, NDArray[np.float32]] = {}
+    for path in sorted(chosen):
+        thumbnail = _thumbnail(path)
+        if all(float((thumbnail * other).mean()) < ALIKE for other in held.values()):
+            held[path] = thumbnail
+    return tuple(path for path in paths if path not in chosen), tuple(held)
+
+
+def _thumbnail(path: Path) -> NDArray[np.float32]:
+    """Return a photo at 16x16, its mean 0 and its deviation 1."""
+    small = resize(photo(path), 16, 16)
+    return np.asarray((small - small.mean()) / max(float(small.std()), 1e-3), np.float32)
 
 
 def coded(plane: NDArray[np.floating]) -> Plane:

@@ -14,6 +14,8 @@ __all__ = ["Pairs", "batch", "cut"]
 
 Plane = NDArray[np.uint8]
 
+NEGATIVE = (16 + 235) / 255
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -60,15 +62,16 @@ def cut(pictures: Iterable[tuple[Plane, Plane]], side: int, share: float, rng: n
 def batch(pairs: Pairs, count: int, side: int, generator: torch.Generator) -> tuple[Any, Any]:
     """Return ``count`` random pairs as float32 / 255, cropped to ``side`` small samples, turned and mirrored at random.
 
-    One place and one turn for the whole batch: the patches differ, and it is one copy.
+    Every second batch is a negative, black (16) for white (235). One place and one turn for the whole batch: the patches differ,
+    and it is one copy.
     """
-    draw = torch.randint(0, 1 << 30, (count + 3,), generator=generator)
-    chosen = (draw[3:] % len(pairs.small)).to(pairs.small.device)
+    draw = torch.randint(0, 1 << 30, (count + 4,), generator=generator)
+    chosen = (draw[4:] % len(pairs.small)).to(pairs.small.device)
     room = pairs.small.shape[-1] - side + 1
     y, x, turn, scale = int(draw[0]) % room, int(draw[1]) % room, int(draw[2]) % 8, pairs.scale
     small = pairs.small[:, :, y : y + side, x : x + side][chosen]
     large = pairs.large[:, :, y * scale : (y + side) * scale, x * scale : (x + side) * scale][chosen]
     if turn & 4:
         small, large = small.flip(-1), large.flip(-1)
-    small, large = (torch.rot90(part, turn & 3, (-2, -1)) for part in (small, large))
-    return small.contiguous().float() / 255, large.contiguous().float() / 255
+    small, large = (torch.rot90(part, turn & 3, (-2, -1)).contiguous().float() / 255 for part in (small, large))
+    return (NEGATIVE - small, NEGATIVE - large) if int(draw[3]) & 1 else (small, large)

@@ -55,11 +55,11 @@ RECIPES: dict[str, Recipe] = {
         Recipe(2, "balanced", "clean", None, 300_000, 1e-3),
         Recipe(2, "balanced", "video", "x2-balanced-clean", 200_000, 5e-4, steady=STEADY),
         Recipe(4, "balanced", "clean", "x2-balanced-clean", 200_000, 1e-3),
-        Recipe(4, "balanced", "video", "x2-balanced", 200_000, 5e-4, steady=STEADY),
-        Recipe(2, "quality", "clean", "x2-balanced-clean", 400_000, 3e-4),
-        Recipe(2, "quality", "video", "x2-balanced", 200_000, 1e-4, steady=STEADY),
-        Recipe(4, "quality", "clean", "x4-balanced-clean", 200_000, 2e-4),
-        Recipe(4, "quality", "video", "x4-balanced", 200_000, 1e-4, steady=STEADY),
+        Recipe(4, "balanced", "video", "x4-balanced-clean", 200_000, 5e-4, steady=STEADY),
+        Recipe(2, "quality", "clean", "x2-balanced-clean", 400_000, 5e-4, batch=16, side=48),
+        Recipe(2, "quality", "video", "x2-quality-clean", 200_000, 3e-4, batch=16, side=48, steady=STEADY),
+        Recipe(4, "quality", "clean", "x2-quality-clean", 200_000, 5e-4, batch=16, side=48),
+        Recipe(4, "quality", "video", "x4-quality-clean", 200_000, 3e-4, batch=16, side=48, steady=STEADY),
     )
 }
 """Stem → recipe, in the order in which each finds what it starts from."""

@@ -17,7 +17,7 @@ from include.sr_model.training.measure import interpolated, mean_psnr
 from include.sr_model.training.quantise import ranges
 from include.sr_model.training.recipe import Recipe
 
-__all__ = ["figures", "ship"]
+__all__ = ["compiled", "figures", "ship"]
 
 Plane = NDArray[np.uint8]
 Pictures = Sequence[tuple[Plane, Plane]]
@@ -25,7 +25,8 @@ Pictures = Sequence[tuple[Plane, Plane]]
 CALIBRATION_PATCHES = 512
 
 
-def _compiled(path: Path) -> Callable[[Plane], NDArray[np.float32]]:
+def compiled(path: Path) -> Callable[[Plane], NDArray[np.float32]]:
+    """Return the network in the ONNX file ``path`` as a function from 8-bit luma to the large plane in code values."""
     # Without the hint OpenVINO computes the skip in bfloat16 where the processor has it: 8 bits, half a code value off.
     model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
@@ -38,7 +39,7 @@ def _compiled(path: Path) -> Callable[[Plane], NDArray[np.float32]]:
 
 def figures(recipe: Recipe, folder: Path, material: Mapping[str, Pictures]) -> dict[str, Any]:
     """Return PSNR in dB per condition: bicubic, lanczos, the network in float32 and in int8; and int8's largest difference."""
-    exact, coarse = _compiled(folder / f"{recipe.stem}.onnx"), _compiled(folder / f"{recipe.stem}-int8.onnx")
+    exact, coarse = compiled(folder / f"{recipe.stem}.onnx"), compiled(folder / f"{recipe.stem}-int8.onnx")
     report: dict[str, Any] = {}
     for condition, pictures in material.items():
         report[condition] = {
