@@ -206,6 +206,12 @@ CLIPS: dict[str, Clip] = {
     "mkv60": Clip(".mkv", [*numbers(300, "60000/1001"), *X264], frames=300),
     "mpegts": Clip(".ts", [*numbers(100), *tone(4), *X264, *AAC], frames=100),
     "flv": Clip(".flv", [*numbers(100), *tone(4), *X264, *AAC], frames=100),
+    "flv_sound_first": Clip(
+        ".flv",
+        ["-itsoffset", "0.1", *numbers(50), *tone(2), "-map", "0", "-map", "1", "-c:v", "flv", "-q:v", "3", *KEEP,
+         "-c:a", "libmp3lame", "-ar", "44100"],
+        frames=50, encoders=("flv", "libmp3lame"),
+    ),
     "avi": Clip(
         ".avi", [*numbers(100), *tone(4), "-c:v", "mpeg4", "-bf", "2", "-g", "25", "-q:v", "3", "-c:a", "libmp3lame"],
         frames=100, encoders=("mpeg4", "libmp3lame"),

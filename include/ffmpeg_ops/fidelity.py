@@ -73,7 +73,7 @@ class _Check:
         if after.said:
             raise VerificationFailed(f"The output is damaged: {after.said[0]}")
         old = {int(stream["index"]): stream for stream in original["streams"]}
-        new = self._streams(document)
+        new = self._streams(document, old)
         place = self.kept.index(self.info.video.index)
         video = packets.get(int(new[place]["index"]), StreamPackets())
         self._picture(new[place])
@@ -99,10 +99,16 @@ class _Check:
             "size": after.size,
         }
 
-    def _streams(self, document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    def _streams(self, document: Mapping[str, Any], old: Mapping[int, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return the output's streams in the order of ``kept``."""
         # Muxers add tracks of their own for chapters and time codes.
         found = [stream for stream in document["streams"] if stream.get("codec_type") != "data"]
         expect("The output", "streams", len(found), len(self.kept))
+        if self.container.muxer == "flv":
+            # Streams have no numbers there, readers count them as they come; but there is no more than one of a kind.
+            kinds = [old[number].get("codec_type") for number in self.kept]
+            expect("The output", "kinds of streams", {stream.get("codec_type") for stream in found}, set(kinds))
+            found.sort(key=lambda stream: kinds.index(stream.get("codec_type")))
         return found
 
     def _picture(self, stream: Mapping[str, Any]) -> None:
