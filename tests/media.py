@@ -257,6 +257,11 @@ CLIPS: dict[str, Clip] = {
     "start_offset": Clip(
         ".ts", ["-i", "{plain}", *COPY, "-output_ts_offset", "20", "-bsf:v", "h264_mp4toannexb"], encoders=()
     ),
+    # Its clock of 33 bits overflows 1 s after the start.
+    "overflow": Clip(
+        ".ts", ["-i", "{short}", *COPY, "-output_ts_offset", "95442.7", "-muxdelay", "0", "-bsf:v", "h264_mp4toannexb"],
+        frames=50, encoders=(),
+    ),
     "one_frame": Clip(".mp4", [*numbers(1), *X264, *FAST], frames=1),
     "two_frames": Clip(".mp4", [*numbers(2), *X264, *FAST], frames=2),
     "exact_grid": Clip(".mp4", [*numbers(150), *tone(6), *X264, *AAC, *FAST], frames=150),

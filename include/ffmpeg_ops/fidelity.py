@@ -15,6 +15,7 @@ from include.ffmpeg_ops import boxes, filters, rendition, runner, streams
 from include.ffmpeg_ops.checks import expect
 from include.ffmpeg_ops.containers import Container
 from include.ffmpeg_ops.ffprobe import Source
+from include.ffmpeg_ops.merge import delay_of
 from include.ffmpeg_ops.models import MediaInfo
 from include.ffmpeg_ops.packets import StreamPackets
 from include.ffmpeg_ops.rendition import Rendition
@@ -143,8 +144,7 @@ class _Check:
         return [pts for segment in self.manifest.segments for pts in segment.source_pts]
 
     def _shift(self, found: Fraction) -> Fraction:
-        # Only a transport stream has no times below zero, where decoding may have to begin.
-        wanted = Fraction(round(found)) if self.container.muxer == "mpegts" else Fraction(0)
+        wanted = Fraction(delay_of(self.info, self.container))
         if abs(found - wanted) > (self.container.tick or 0) / 2:
             raise VerificationFailed(f"The output's video starts {abs(float(found)) * 1000:.2f} ms too {_late(found)}")
         return wanted

@@ -15,7 +15,7 @@ from include.ffmpeg_ops.models import DroppedStream, MediaInfo
 from include.ffmpeg_ops.runner import Command
 from include.settings import get_settings
 
-__all__ = ["keepable", "lead_of", "merge"]
+__all__ = ["delay_of", "keepable", "lead_of", "merge"]
 
 OLDEST_TO_TURN = 7
 # Statistics that describe the packets of the source's video, and not ours.
@@ -25,6 +25,15 @@ _STALE = ("BPS", "NUMBER_OF_BYTES", "NUMBER_OF_FRAMES", "_STATISTICS_")
 def lead_of(info: MediaInfo) -> int:
     """Return by how many whole seconds the video must be late in a file that has no negative times."""
     return max(0, math.ceil(-info.video.start_time))
+
+
+def delay_of(info: MediaInfo, container: Container) -> int:
+    """Return by how many whole seconds all of a transport stream is later than in the source.
+
+    It has no times below zero, where decoding may have to begin, and where ffmpeg puts what precedes an overflow of the source's
+    clock (33 bits).
+    """
+    return max(0, math.ceil(1 - info.epoch)) if container.muxer == "mpegts" else 0
 
 
 def keepable(
@@ -125,7 +134,7 @@ def merge(
     argv += ["-c", "copy", "-map_metadata", "1", "-map_chapters", "1"]
     place = kept.index(info.video.index)
     argv += _labels(place, streams[info.video.index])
-    later = -lead
+    later = delay_of(info, container) - lead
     if container.muxer in {"matroska", "webm"}:
         for at, number in enumerate(kept):
             argv += _hidden_start(at, streams[number])
@@ -133,9 +142,6 @@ def merge(
             argv += _attachment(source, streams[number], kept.index(number), out, run_kwargs)
     if container.is_mp4:
         argv += _mp4_options(info, document, place)
-    elif container.muxer == "mpegts" and info.epoch < 1:
-        # Pictures are decoded before they are shown, and there is no time before zero.
-        later += 1
     if later:
         argv += ["-output_ts_offset", str(later)]
     argv += [*container.options, "-f", container.muxer, f"file:{out.resolve()}"]

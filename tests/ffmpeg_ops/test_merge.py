@@ -28,10 +28,10 @@ def verify(job: Job, made: Path) -> dict[str, Any]:
     )  # fmt: skip
 
 
-@pytest.mark.sampled("vfr", "edit_list", "video_late", "still_first", "flv_sound_first")
+@pytest.mark.sampled("vfr", "edit_list", "video_late", "still_first", "overflow", "flv_sound_first")
 @pytest.mark.parametrize(
     "name",
-    ["plain", "vfr", "edit_list", "audio_late", "video_late", "start_offset", "flv", "flv_sound_first",
+    ["plain", "vfr", "edit_list", "audio_late", "video_late", "start_offset", "overflow", "flv", "flv_sound_first",
      "rotated_270", "flipped", "two_videos", "layout_2.1", "slides", "still_first", "vp9"],
 )  # fmt: skip
 def test_the_rest_of_the_source_is_copied_and_frames_keep_their_times(name: str, clip: Clips, tmp_path: Path) -> None:
