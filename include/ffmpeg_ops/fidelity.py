@@ -80,6 +80,8 @@ class _Check:
         self._picture(new[place])
         self._frames(new[place], video)
         copied = [number for number in self.kept if number != self.info.video.index]
+        for number in self._enabled([old[number] for number in self.kept]):
+            old[number] = {**old[number], "disposition": {**old[number].get("disposition", {}), "default": 1}}
         for number in copied:
             stream = new[self.kept.index(number)]
             self._copy(number, old[number], stream, table.get(number), packets.get(int(stream["index"])))
@@ -111,6 +113,16 @@ class _Check:
             expect("The output", "kinds of streams", {stream.get("codec_type") for stream in found}, set(kinds))
             found.sort(key=lambda stream: kinds.index(stream.get("codec_type")))
         return found
+
+    def _enabled(self, kept: Sequence[Mapping[str, Any]]) -> set[int]:
+        """Return the streams that are on by default though the source does not say so: MP4 has one such track of each kind."""
+        if not self.container.is_mp4:
+            return set()
+        flags = [(stream["codec_type"], int(stream["index"]), stream.get("disposition", {})) for stream in kept]
+        chosen = {kind for kind, _, flag in flags if flag.get("default")}
+        tracks = [(kind, number) for kind, number, flag in flags if kind not in chosen and not flag.get("attached_pic")]
+        # Of a kind the first one counts.
+        return set(dict(reversed(tracks)).values())
 
     def _picture(self, stream: Mapping[str, Any]) -> None:
         video = self.info.video
@@ -156,8 +168,11 @@ class _Check:
         unit = Fraction(1, time_base.denominator * source_base.denominator)
         here, there = int(time_base / unit), int(source_base / unit)
         moved = self.shift / unit
-        # In a container without a tick of its own, video has the source's time base, and sound its sample rate's.
-        tick = self.container.tick or (Fraction(0) if what == "frame" else time_base)
+        # In a container without a tick of its own, video has the source's time base, and sound its sample rate's: what another
+        # kind of container has rounded becomes exact again.
+        tick = self.container.tick or Fraction(0)
+        if what != "frame":
+            tick = max(tick, time_base, source_base)
         allowed = tick / 2 / unit
         for number, (pts, wanted) in enumerate(zip(found, expected, strict=True)):
             if abs(pts * here - wanted * there - moved) > allowed:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from include.errors import OutputNotSupported, VerificationFailed
 from include.ffmpeg_ops.containers import container_of
 from include.ffmpeg_ops.fidelity import verify_fidelity
 from include.ffmpeg_ops.merge import keepable, lead_of, merge
@@ -48,7 +49,8 @@ def upscale_file(
 
     Audio, subtitles, chapters, metadata and rotation are copied. ``on_progress`` is told frames, of how many, and
     frames a second.
-    Raises what probing, :func:`include.sr_model.upscale.upscale`, merging and verification raise.
+    Raises :class:`OutputNotSupported` where another kind of file than the source's cannot hold all as it is, and what probing,
+    :func:`include.sr_model.upscale.upscale`, merging and verification raise.
     """
     settings = settings or get_settings()
     container = container_of(out.suffix)
@@ -70,8 +72,16 @@ def upscale_file(
         splice([scratch / "video.mp4"], manifest, scratch / "whole.mp4", lead=lead_of(info), cancelled=cancelled)
         merged = scratch / f"merged{out.suffix}"
         merge(source, info, scratch / "whole.mp4", merged, kept=kept, container=container, **run_kwargs)
-        verify_fidelity(
-            source, info, manifest, merged, scale=task.scale, kept=kept, container=container, scratch=scratch, **run_kwargs
-        )
+        try:
+            verify_fidelity(
+                source, info, manifest, merged, scale=task.scale, kept=kept, container=container, scratch=scratch, **run_kwargs
+            )
+        except VerificationFailed as error:
+            if out.suffix.lower() == source.suffix.lower():
+                raise
+            # Sound that begins before zero, for example, or with samples that are not heard: not every container tells of it.
+            raise OutputNotSupported(
+                f"A file *{out.suffix} cannot hold all of this source as it is; name the output *{source.suffix}. {error.message}"
+            ) from error
         merged.replace(out)
     return made

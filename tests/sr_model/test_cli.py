@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from include.sr_model.__main__ import main
 from include.sr_model.compare import measure, side_by_side
 from include.sr_model.stills import read_still, write_still
 from tests.conftest import Clips
-from tests.media import read_frame_numbers
+from tests.media import numbers, read_frame_numbers, tone
 from tests.sr_model.test_upscale import make, probe
 
 
@@ -23,6 +24,25 @@ def test_a_video_is_upscaled_with_all_that_is_in_it(
     assert read_frame_numbers(out) == list(range(clip.frames(name)))
     assert (probe(out)["width"], probe(out)["height"]) == (256, 144)
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+TINY = [*numbers(10), *tone(0.4), "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".flv"])
+def test_another_kind_of_file_may_hold_the_result(tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = make(tmp_path / f"a{suffix}", *TINY), tmp_path / "b.mp4"
+    assert main(["upscale", str(source), str(out), "--preset", "ultrafast"]) == 0, capsys.readouterr().err
+    assert read_frame_numbers(out) == list(range(10))
+
+
+def test_another_kind_of_file_that_cannot_hold_the_result_is_the_callers_choice_and_no_fault_of_ours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Its sound begins before zero, with samples that are not heard.
+    source = make(tmp_path / "a.mp4", *TINY)
+    assert re.match("OutputNotSupported: .* name the output .*mp4", refused(["upscale", source, tmp_path / "b.flv"], capsys))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_a_still_is_upscaled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
