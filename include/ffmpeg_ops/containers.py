@@ -42,12 +42,14 @@ _MILLISECONDS, _MPEG_TICKS = Fraction(1, 1000), Fraction(1, 90_000)
 _TS = ("-mpegts_copyts", "1", "-muxdelay", "0", "-muxpreload", "0")
 # Sound may begin before zero: its first samples are not heard, and these containers tell of that by another way.
 _MATROSKA = ("-default_mode", "passthrough", "-avoid_negative_ts", "disabled")
-_MP4 = Container("mp4")
+# Older versions of ffmpeg write FLAC and TrueHD to these only when they are told that it is meant.
+_BOXES = ("-strict", "experimental")
+_MP4 = Container("mp4", options=_BOXES)
 _BY_SUFFIX = {
     ".mp4": _MP4,
     ".m4v": _MP4,
-    ".mov": Container("mov"),
-    ".3gp": Container("3gp"),
+    ".mov": Container("mov", options=_BOXES),
+    ".3gp": Container("3gp", options=_BOXES),
     ".mkv": Container("matroska", _MILLISECONDS, options=_MATROSKA),
     ".webm": Container("webm", _MILLISECONDS, ("vp9",), options=_MATROSKA),
     ".ts": Container("mpegts", _MPEG_TICKS, options=_TS, chapters=False),

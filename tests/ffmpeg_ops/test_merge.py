@@ -109,6 +109,16 @@ def test_subtitles_chapters_covers_fonts_and_metadata_survive(
     assert {name: tags[1].get(name) for name in kept} == {name: tags[0].get(name) for name in kept}
 
 
+def test_flac_in_an_mp4_is_copied(clip: Clips, tmp_path: Path) -> None:
+    source = tmp_path / "source.mp4"
+    argv = [ffmpeg(), "-v", "error", "-i", clip("short"), "-c:v", "copy", "-c:a", "flac", "-strict", "-2", source]
+    subprocess.run([str(argument) for argument in argv], check=True)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    job = Job(source, folder, SETTINGS)
+    verify(job, job.merged())
+
+
 def test_a_turned_video_is_refused_where_its_file_could_not_tell_of_it(clip: Clips, tmp_path: Path) -> None:
     source = clip("rotated_90")
     info, _ = probe.probe(source, settings=SETTINGS)
