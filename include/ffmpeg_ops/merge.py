@@ -18,8 +18,8 @@ from include.settings import get_settings
 __all__ = ["delay_of", "keepable", "lead_of", "merge"]
 
 OLDEST_TO_TURN = 7
-# Statistics that describe the packets of the source's video, and not ours.
-_STALE = ("BPS", "NUMBER_OF_BYTES", "NUMBER_OF_FRAMES", "_STATISTICS_")
+# What describes the packets of the source's video, and not ours: statistics, and transparency, of which ours have none.
+_STALE = ("BPS", "NUMBER_OF_BYTES", "NUMBER_OF_FRAMES", "_STATISTICS_", "ALPHA_MODE")
 
 
 def lead_of(info: MediaInfo) -> int:

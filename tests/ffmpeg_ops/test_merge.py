@@ -16,7 +16,7 @@ from include.ffmpeg_ops.ffprobe import Source
 from include.settings import Settings
 from tests.conftest import Clips
 from tests.ffmpeg_ops.upscaling import Job
-from tests.media import ffmpeg, read_frame_numbers
+from tests.media import content, ffmpeg, read_frame_numbers
 
 SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]
 
@@ -117,6 +117,19 @@ def test_flac_in_an_mp4_is_copied(clip: Clips, tmp_path: Path) -> None:
     folder.mkdir()
     job = Job(source, folder, SETTINGS)
     verify(job, job.merged())
+
+
+def test_an_output_does_not_claim_the_transparency_that_it_lacks(tmp_path: Path) -> None:
+    source = tmp_path / "source.webm"
+    argv = [ffmpeg(), "-v", "error", *content(0.2, size="64x36", then="format=yuva420p"), "-c:v", "libvpx-vp9"]
+    subprocess.run([*argv, "-deadline", "realtime", "-cpu-used", "8", str(source)], check=True)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    job = Job(source, folder, SETTINGS)
+    made = job.merged()
+    verify(job, made)
+    tags = [Source(path, SETTINGS).document()["streams"][0].get("tags", {}) for path in (source, made)]
+    assert ["alpha_mode" in {name.lower() for name in told} for told in tags] == [True, False]
 
 
 def test_a_turned_video_is_refused_where_its_file_could_not_tell_of_it(clip: Clips, tmp_path: Path) -> None:
