@@ -41,12 +41,6 @@ class Segment(Frozen):
         """PTS of every frame in the source."""
         return tuple(self.start_pts + tick for tick in self.ticks)
 
-    def timing(self, time_base: Fraction) -> dict[str, Any]:
-        """Return the fields of a task that keeps the frames' times, from zero, in ticks of the manifest's ``time_base``."""
-        if self.step:
-            return {"time_base": self.step * time_base}
-        return {"time_base": time_base, "pts": self.pts, "end_pts": self.end_pts - self.start_pts}
-
 
 class Manifest(Frozen):
     """What the split made: files that hold every frame of the source's video exactly once, in order."""
@@ -55,6 +49,17 @@ class Manifest(Frozen):
     frames: int
     container: Literal["nut", "mov", "source"] = Field(description="of the files; source: the only segment is the source itself")
     segments: tuple[Segment, ...]
+
+    def timing(self, segment: Segment) -> dict[str, Any]:
+        """Return the fields of a task that keeps the frames' times, from zero.
+
+        The time base of a stream is in its parameter sets, which all segments share: it is a frame's length only where that is
+        the same in the whole film, and not in a part of it that happens to be even.
+        """
+        (step, *others) = {one.step for one in self.segments}
+        if step and not others:
+            return {"time_base": step * self.time_base}
+        return {"time_base": self.time_base, "pts": segment.ticks, "end_pts": segment.end_pts - segment.start_pts}
 
 
 def planned_segments(duration: Fraction, segment_time: float, most: int) -> int:

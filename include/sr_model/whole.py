@@ -30,7 +30,7 @@ def task_for(info: MediaInfo, index: FrameIndex, **choices: Any) -> UpscaleTask:
 
 def _task(info: MediaInfo, manifest: Manifest, choices: dict[str, Any]) -> UpscaleTask:
     (segment,) = manifest.segments
-    fields = segment.timing(manifest.time_base) | choices
+    fields = manifest.timing(segment) | choices
     return UpscaleTask(stream=info.video, frames=segment.frames, frame_rate=info.video.frame_rate, **fields)
 
 

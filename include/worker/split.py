@@ -151,5 +151,5 @@ def upscale_task(info: MediaInfo, manifest: Manifest, segment: Segment, choices:
     """Return the task that upscales a segment's file; its output's times begin at zero and are exact in the source's ticks."""
     # A segment's file holds the video alone.
     stream = info.video if manifest.container == "source" else info.video.model_copy(update={"index": 0})
-    timing = segment.timing(manifest.time_base)
+    timing = manifest.timing(segment)
     return UpscaleTask(stream=stream, frames=segment.frames, frame_rate=info.video.frame_rate, **timing, **choices)

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from include.ffmpeg_ops.models import FrameIndex, Keyframe
-from include.ffmpeg_ops.segments import cut_segments, planned_segments
+from include.ffmpeg_ops.segments import Manifest, cut_segments, planned_segments
 
 
 def index(frames: int = 100, every: int = 25, step: int = 1, unclean: tuple[int, ...] = ()) -> FrameIndex:
@@ -54,6 +54,22 @@ def test_a_varying_rate_keeps_the_time_of_every_frame() -> None:
     found = FrameIndex(time_base=Fraction(1, 10), pts=pts, end_pts=25, keyframes=(Keyframe(frame=0, pts=0, clean=True),))
     (segment,) = cut_segments(found, 60, 200, suffix="")
     assert (segment.step, segment.pts, segment.end_pts) == (None, pts, 25)
+
+
+def test_all_segments_have_one_time_base_though_some_of_them_are_even() -> None:
+    pts = (0, 2, 4, 6, 7, 10, 20, 25)
+    keys = tuple(Keyframe(frame=frame, pts=pts[frame], clean=True) for frame in (0, 3, 6))
+    found = FrameIndex(time_base=Fraction(1, 10), pts=pts, end_pts=30, keyframes=keys)
+    segments = cut_segments(found, 0.5, 200, suffix=".nut")
+    assert [segment.step for segment in segments] == [2, None, 5]
+    timings = [
+        Manifest(time_base=found.time_base, frames=8, container="nut", segments=segments).timing(segment) for segment in segments
+    ]
+    assert timings == [
+        {"time_base": Fraction(1, 10), "pts": (0, 2, 4), "end_pts": 6},
+        {"time_base": Fraction(1, 10), "pts": (0, 1, 4), "end_pts": 14},
+        {"time_base": Fraction(1, 10), "pts": (0, 5), "end_pts": 10},
+    ]
 
 
 def test_one_frame_lasts_as_long_as_the_source_says() -> None:
