@@ -250,6 +250,13 @@ CLIPS: dict[str, Clip] = {
         ".mkv", ["-itsoffset", "7.5", *numbers(50), *tone(9.5), "-map", "0:v", "-map", "1:a", *X264, "-pix_fmt", "yuv420p10le",
                  *KEEP, *AAC], frames=50,
     ),
+    # A second of pairs of frames that are a tick apart, and one at 25 fps.
+    "pairs_then_even": Clip(
+        ".mp4",
+        [*numbers(50, then="settb=1/90000,setpts='if(lt(N,24)*mod(N,2),(N-1)*3600+1,N*3600)'"), *X264, "-bf", "0", "-g", "25",
+         *KEEP, *TICKS, *FAST],
+        frames=50,
+    ),
     "slides": Clip(
         ".mp4", [*numbers(6, "1", then="setpts=2*N*N/TB"), *tone(60), *X264, *KEEP, *AAC, *FAST], frames=6
     ),

@@ -30,6 +30,7 @@ FORMATS = [
     "mkv",
     "mpegts",
     "vfr",
+    "pairs_then_even",
     "edit_list",
     "start_offset",
     "open_gop_264_ts",
@@ -73,7 +74,7 @@ def upload(path: Path, store: S3ObjectStore, bucket: str, key: str) -> str:
     return key
 
 
-@pytest.mark.sampled("vfr", "edit_list", "rotated_90_flipped", "languages")
+@pytest.mark.sampled("vfr", "pairs_then_even", "edit_list", "rotated_90_flipped", "languages")
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_frame_and_its_time_and_all_other_streams_are_kept(
     name: str, clip: Clips, store: S3ObjectStore, bucket: str, settings: Settings, tmp_path: Path
