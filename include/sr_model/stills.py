@@ -55,7 +55,8 @@ def read_still(path: Path) -> NDArray[Any]:
         # The library would open playlists and videos, too, whatever the file is called.
         opened: Any = av.open  # whose types know one list of options alone
         with opened(io.BytesIO(data), format=kind or "png_pipe", stream_options=[dict(_LIMITS)]) as container:
-            container.streams.video[0].codec_context.options = dict(_LIMITS)
+            # Decoders of pictures fill up what is missing, unless they are told not to.
+            container.streams.video[0].codec_context.options = {**_LIMITS, "err_detect": "explode"}
             frame = next(container.decode(video=0))
     except OSError as error:
         raise InvalidInputData(f"{path.name} cannot be opened: {error.strerror}.") from error

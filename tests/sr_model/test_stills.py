@@ -135,6 +135,17 @@ def test_a_still_that_is_not_there_is_told(tmp_path: Path) -> None:
         read_still(tmp_path / "a.png")
 
 
+def test_half_a_photograph_is_no_picture(tmp_path: Path) -> None:
+    photo = make(tmp_path / "a.jpg", "-f", "lavfi", "-i", "testsrc2=s=64x48", "-frames:v", "1")
+    data = photo.read_bytes()
+    # What has all its pictures' data and only lacks its end mark is whole.
+    photo.write_bytes(data[:-2])
+    assert read_still(photo).shape == (48, 64, 3)
+    photo.write_bytes(data[: len(data) // 2])
+    with pytest.raises(InvalidInputData, match="no picture that can be read"):
+        read_still(photo)
+
+
 def test_text_is_no_picture(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("no picture")
     with pytest.raises(InvalidInputData, match=r"a\.png"):
