@@ -12,6 +12,7 @@ An output that is there already is replaced only with --overwrite, a source neve
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -185,5 +186,13 @@ def _compile(options: argparse.Namespace) -> None:
         print(compile_network(options.backend, network, get_settings().sr_compiled_dir), flush=True)
 
 
+def _end_as_with_control_c() -> None:
+    """Let what else ends a program, such as a terminal that is closed, clean up as Control-C does; what is ignored stays so."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
 if __name__ == "__main__":
+    _end_as_with_control_c()
     sys.exit(main())

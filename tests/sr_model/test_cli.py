@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +168,19 @@ def test_a_worse_version_measures_worse(tmp_path: Path) -> None:
 def test_frames_are_compared_by_their_place_and_not_by_their_time(tmp_path: Path, clip: Clips) -> None:
     make(tmp_path / "a.mkv", "-i", str(clip("short")), "-map", "0:v", "-c", "copy", "-output_ts_offset", "3")
     assert measure(tmp_path / "a.mkv", clip("short"))["psnr"] == 100
+
+
+def test_who_ends_it_finds_nothing_that_was_not_there(tmp_path: Path) -> None:
+    source = make(tmp_path / "a.mp4", *numbers(2000), "-c:v", "libx264", "-preset", "ultrafast")
+    command = [sys.executable, "-m", "include.sr_model", "upscale", str(source), str(tmp_path / "b.mp4")]
+    child = subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    while not list(tmp_path.glob(".reelflow-*/.video.mp4.partial")):
+        assert child.poll() is None
+        time.sleep(0.02)
+    child.send_signal(signal.SIGTERM)
+    assert child.communicate(timeout=30) == ("", "Interrupted; nothing was written.\n")
+    assert child.returncode == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
