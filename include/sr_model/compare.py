@@ -105,7 +105,8 @@ def _frames(side: Sequence[str], settings: Settings | None) -> int:
 
 
 def _fields(line: str) -> dict[str, float]:
-    return {name: float(value) for name, value in re.findall(r"(\w+):([\d.]+|inf)", line)}
+    # The likeness of a picture and its negative is below zero, that of pictures smaller than the filter's window may be nothing.
+    return {name: float(value) for name, value in re.findall(r"(\w+):(-?(?:[\d.]+|inf|nan))", line)}
 
 
 def _psnr(error: float) -> float:

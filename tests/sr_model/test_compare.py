@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from include.errors import InvalidInputData
 from include.sr_model.compare import measure
+from include.sr_model.stills import write_still
 from tests.sr_model.test_upscale import make
 
 
@@ -27,3 +29,10 @@ def test_a_video_of_another_length_than_its_reference_is_not_measured(tmp_path: 
     video, reference = film(tmp_path / "a.mp4", frames, 20), film(tmp_path / "b.mp4", expected, 20)
     with pytest.raises(InvalidInputData, match=f"a.mp4 has {frames} frames and b.mp4 {expected}"):
         measure(video, reference)
+
+
+def test_a_picture_and_its_negative_are_measured(tmp_path: Path) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (24, 40, 1)).astype(np.uint8)
+    for name, picture in (("a.png", noise), ("b.png", 255 - noise)):
+        write_still(picture, tmp_path / name)
+    assert measure(tmp_path / "a.png", tmp_path / "b.png")["ssim"] < 0
