@@ -99,13 +99,14 @@ def _overwrite_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_output(out: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
-    """Raise :class:`ParameterError` before any work is done where ``out`` would replace what it must not.
+    """Raise :class:`ParameterError` before any work is done where ``out`` would replace what it must not; no source: ``OSError``.
 
     A source is never replaced, not under another name (a link) either, as with ffmpeg; and nobody is asked, unlike there:
     scripts have no one to ask.
     """
     for source in sources:
-        if out.exists() and source.exists() and out.samefile(source):
+        source.stat()
+        if out.exists() and out.samefile(source):
             raise ParameterError(f"{out} is the source {source} itself, which is never replaced; name another output.")
     if out.is_dir():
         raise ParameterError(f"{out} is a folder; name a file in it.")

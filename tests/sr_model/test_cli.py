@@ -80,6 +80,15 @@ def test_a_file_or_folder_that_is_not_there_is_one_line_too(
     assert "No such file" in said[0]
 
 
+def test_what_is_to_be_compared_is_there_or_nothing_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_still(np.full((10, 12, 3), 99, np.uint8), tmp_path / "a.png")
+    for number in range(3):
+        first, second, reference = (tmp_path / ("no.mp4" if number == place else "a.png") for place in range(3))
+        said = refused(["compare", first, second, tmp_path / "b.png", "--reference", reference], capsys)
+        assert said == f"No such file or directory: {tmp_path / 'no.mp4'}"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
 @pytest.fixture
 def still(tmp_path: Path) -> Path:
     write_still(np.full((10, 12, 3), 99, np.uint8), tmp_path / "a.png")
@@ -138,10 +147,18 @@ def test_help_tells_what_is_replaced(command: str, capsys: pytest.CaptureFixture
     assert "--overwrite" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("option", [("--crf", "52"), ("--crf", "-1"), ("--preset", "Nonsense")], ids=" ".join)
-def test_a_choice_that_there_is_not_is_told(option: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "upscale a.mp4 b.mp4 --crf 52",
+        "upscale a.mp4 b.mp4 --crf -1",
+        "upscale a.mp4 b.mp4 --preset Nonsense",
+    ],
+)
+def test_a_choice_that_there_is_not_is_told(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
+    option = arguments.split()[-2:]
     with pytest.raises(SystemExit) as caught:
-        main(["upscale", "a.mp4", "b.mp4", *option])
+        main(arguments.split())
     assert caught.value.code == 2
     assert option[0] in capsys.readouterr().err
 
