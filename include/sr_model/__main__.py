@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("clip", type=Path, nargs="?", help="default: twelve seconds of 640x360, made now")
     _network_options(bench)
     bench.add_argument("--preset", choices=PRESETS, default=get_settings().sr_preset)
-    bench.add_argument("--runs", type=int, default=3, help="the best of so many counts")
+    bench.add_argument("--runs", type=_count, default=3, help="the best of so many counts")
     bench.set_defaults(run=_bench)
 
     compile_ = commands.add_parser("compile", help="compile a network for a Neuron device")
@@ -118,6 +118,13 @@ def _crf(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 51:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 51")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return value
 
 

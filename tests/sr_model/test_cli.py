@@ -153,6 +153,7 @@ def test_help_tells_what_is_replaced(command: str, capsys: pytest.CaptureFixture
         "upscale a.mp4 b.mp4 --crf 52",
         "upscale a.mp4 b.mp4 --crf -1",
         "upscale a.mp4 b.mp4 --preset Nonsense",
+        "bench --runs 0",
     ],
 )
 def test_a_choice_that_there_is_not_is_told(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
