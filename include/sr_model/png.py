@@ -21,9 +21,14 @@ SLICE_BYTES = 1 << 20
 
 
 class PngWriter:
-    """Writes ``path``: pictures of ``channels`` 1 (grey), 3 (RGB) or 4 (RGBA), of type uint8 or uint16."""
+    """Writes ``path``: pictures of ``channels`` 1 (grey), 3 (RGB) or 4 (RGBA), of type uint8 or uint16.
 
-    def __init__(self, path: Path, width: int, height: int, channels: int, dtype: np.dtype[Any]) -> None:
+    ``profile`` is an ICC profile that says what colours these are.
+    """
+
+    def __init__(
+        self, path: Path, width: int, height: int, channels: int, dtype: np.dtype[Any], *, profile: bytes | None = None
+    ) -> None:
         self._left = height
         self._depth = dtype.itemsize
         self._above: NDArray[np.uint8] = np.zeros((1, width, channels * self._depth), np.uint8)
@@ -31,6 +36,8 @@ class PngWriter:
         self._file = path.open("wb")
         self._file.write(b"\x89PNG\r\n\x1a\n")
         self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * self._depth, _COLOR_TYPES[channels], 0, 0, 0))
+        if profile:
+            self._chunk(b"iCCP", b"icc\0\0" + zlib.compress(profile, LEVEL))
 
     def write(self, rows: NDArray[Any]) -> None:
         """Append ``rows [n, width, channels]``."""

@@ -1,7 +1,8 @@
 """Upscales a still: PNG or JPEG in, PNG out.
 
 Luma (BT.601, as JPEG has it) goes through the network in single precision; chroma, and transparency, are interpolated. Grey
-stays grey, 16 bits stay 16, and a photograph's orientation is applied, since PNG has no common tag for it.
+stays grey, 16 bits stay 16, the ICC profile is kept, and a photograph's orientation is applied, since PNG has no common tag
+for it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from include.media_store.scratch import folder_beside
 from include.sr_model import zoo
 from include.sr_model.backends.openvino import PlaneUpscaler
 from include.sr_model.exif import orientation, upright
+from include.sr_model.icc import icc_profile
 from include.sr_model.png import PngWriter
 from include.sr_model.tiles import grid
 from include.sr_model.zoo import Entry
@@ -82,11 +84,13 @@ def write_still(picture: NDArray[Any], path: Path) -> None:
     _write(path, picture.shape, picture.dtype, [picture])
 
 
-def _write(path: Path, shape: Sequence[int], dtype: np.dtype[Any], bands: Iterable[NDArray[Any]]) -> None:
+def _write(
+    path: Path, shape: Sequence[int], dtype: np.dtype[Any], bands: Iterable[NDArray[Any]], *, profile: bytes | None = None
+) -> None:
     height, width, channels = shape
     with folder_beside(path) as folder:
         made = folder / "made.png"
-        with PngWriter(made, width, height, channels, dtype) as writer:
+        with PngWriter(made, width, height, channels, dtype, profile=profile) as writer:
             for band in bands:
                 writer.write(band)
         made.replace(path)
@@ -118,7 +122,8 @@ def upscale_still(source: Path, out: Path, *, scale: int = 2, model: str = "fast
         raise OutputNotSupported(f"Stills are written as PNG, not as {out.suffix or 'a name without a suffix'}.")
     network, picture = zoo.find(scale, model, variant), read_still(source)
     height, width, channels = picture.shape
-    _write(out, (height * scale, width * scale, channels), picture.dtype, upscaled_bands(picture, network))
+    shape, profile = (height * scale, width * scale, channels), icc_profile(source.read_bytes(), channels)
+    _write(out, shape, picture.dtype, upscaled_bands(picture, network), profile=profile)
     return width * scale, height * scale
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from include.errors import InvalidInputData, OutputNotSupported
 from include.sr_model import stills, zoo
+from include.sr_model.icc import icc_profile
 from include.sr_model.network import run
 from include.sr_model.stills import read_still, upscale_still, upscaled_bands, write_raw, write_still
 from include.sr_model.zoo import Entry
@@ -133,6 +134,40 @@ def test_a_picture_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pyt
 def test_a_still_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputData, match="No such file"):
         read_still(tmp_path / "a.png")
+
+
+PROFILE = struct.pack(">I12x4s16x4s", 40 + 256 * 300, b"RGB ", b"acsp") + bytes(range(256)) * 300
+
+
+def with_profile(photo: Path, profile: bytes) -> Path:
+    halves = profile[:60_000], profile[60_000:]
+    parts = [b"ICC_PROFILE\0" + bytes([number, 2]) + half for number, half in enumerate(halves, 1)]
+    # They may come in any order.
+    segments = [b"\xff\xe2" + struct.pack(">H", len(part) + 2) + part for part in reversed(parts)]
+    data = photo.read_bytes()
+    photo.write_bytes(data[:2] + b"".join(segments) + data[2:])
+    return photo
+
+
+def test_colours_keep_their_meaning(tmp_path: Path) -> None:
+    photo = make(tmp_path / "a.jpg", "-f", "lavfi", "-i", "testsrc2=s=32x24", "-frames:v", "1")
+    upscale_still(with_profile(photo, PROFILE), tmp_path / "b.png")
+    upscale_still(tmp_path / "b.png", tmp_path / "c.png")
+    for made in ("b.png", "c.png"):
+        assert icc_profile((tmp_path / made).read_bytes(), 3) == PROFILE
+    assert read_still(tmp_path / "c.png").shape == (96, 128, 3)
+
+
+@pytest.mark.parametrize("profile", [PROFILE.replace(b"RGB ", b"CMYK"), PROFILE[:-1], b""], ids=["cmyk", "short", "empty"])
+def test_what_is_no_profile_of_the_picture_is_left_out(tmp_path: Path, profile: bytes) -> None:
+    photo = make(tmp_path / "a.jpg", "-f", "lavfi", "-i", "testsrc2=s=32x24", "-frames:v", "1")
+    plain = photo.read_bytes()
+    assert icc_profile(with_profile(photo, profile).read_bytes(), 3) is None
+    # A file may end anywhere, and profiles of colours are none of grey.
+    photo.write_bytes(plain)
+    data = with_profile(photo, PROFILE).read_bytes()
+    assert icc_profile(data[:70], 3) is None
+    assert icc_profile(data, 1) is None
 
 
 def test_half_a_photograph_is_no_picture(tmp_path: Path) -> None:
