@@ -324,6 +324,9 @@ CLIPS: dict[str, Clip] = {
     "odd_both": Clip(
         ".mp4", [*numbers(25, size="135x97"), "-c:v", "mpeg4", "-q:v", "4", *FAST], frames=25, encoders=("mpeg4",)
     ),
+    "a_few_lines": Clip(
+        ".mp4", [*content(1, size="320x12"), *X264, *FAST], frames=25, encoders=("libx264",), numbered=False
+    ),
     "ten_bit": Clip(".mp4", [*numbers(50), *X264, "-pix_fmt", "yuv420p10le", *FAST], frames=50),
     "hdr_pq": Clip(".mp4", [*numbers(50), *_hdr("smpte2084"), *FAST], frames=50, encoders=("libx264",)),
     "hdr_hlg": Clip(".mp4", [*numbers(50), *_hdr("arib-std-b67"), *FAST], frames=50, encoders=("libx264",)),

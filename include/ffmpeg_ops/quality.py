@@ -46,7 +46,7 @@ class Window:
 
 
 def measure(source: Path, task: VideoTask, files: Mapping[str, Path], **run_kwargs: Any) -> dict[str, dict[str, float]]:
-    """Return ``{rung: {"psnr", "psnr_y", "ssim"[, "vmaf"]}}`` of a sample of the chunk; PSNR in dB, at most 100.
+    """Return ``{rung: {"psnr", "psnr_y"[, "ssim"][, "vmaf"]}}`` of a sample of the chunk; PSNR in dB, at most 100.
 
     PSNR is of the mean squared error over all frames, SSIM the mean over frames, both over Y, U and V as ffmpeg weighs them.
     A rung that lacks frames of the sample (a salvaged chunk's, say) is left out.
@@ -160,8 +160,10 @@ def _read(scratch: Path, rung: str, frames: int) -> dict[str, float] | None:
     values = {
         "psnr": _psnr(sum(item["mse_avg"] for item in errors) / frames),
         "psnr_y": _psnr(sum(item["mse_y"] for item in errors) / frames),
-        "ssim": sum(item["All"] for item in alike) / frames,
     }
+    # Of pictures with a side below 16 the chroma is too small for a single one of SSIM's windows, and the mean is not a number.
+    if all("All" in item for item in alike):
+        values["ssim"] = sum(item["All"] for item in alike) / frames
     log = scratch / f"{rung}.vmaf"
     if log.exists():
         values["vmaf"] = json.loads(log.read_text(encoding="utf-8"))["pooled_metrics"]["vmaf"]["mean"]

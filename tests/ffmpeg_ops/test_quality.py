@@ -60,6 +60,13 @@ def test_every_rung_of_every_chunk_is_measured(jobs: Jobs, name: str) -> None:
             assert 0.9 < values["ssim"] <= 1
 
 
+def test_of_pictures_that_are_too_small_for_ssim_psnr_alone_is_measured(jobs: Jobs) -> None:
+    encoded = jobs.encode("a_few_lines")
+    found = measure(encoded.source, encoded.tasks[0], {rung: files[0] for rung, files in encoded.parts.items()})
+    assert list(found["low"]) == ["psnr", "psnr_y", "ssim"]
+    assert list(found["high"]) == ["psnr", "psnr_y"]
+
+
 def test_a_chunk_that_lacks_frames_is_left_out(jobs: Jobs, tmp_path: Path) -> None:
     encoded = jobs.encode("plain")
     task = encoded.tasks[0]
