@@ -169,12 +169,14 @@ def _copied_audio(audio: Any, target: AudioTarget, path: Path) -> Any:
 
 
 def _encoded_audio(audio: Any, target: AudioTarget, path: Path) -> Any:
+    start = target.stream.start_time
     sound = (
-        audio.filter("asetpts", "PTS-STARTPTS")
+        # By what the plan says, not by the first sample seen: where layout or rate change midway, a new graph begins.
+        audio.filter("asetpts", f"PTS-round({start.numerator}*SR/{start.denominator})")
         .filter(
             "aresample",
             target.sample_rate,
-            **{"async": 1, "min_hard_comp": AUDIO_TOLERANCE_SECONDS, "first_pts": 0},
+            **{"async": 1, "min_hard_comp": AUDIO_TOLERANCE_SECONDS},
             # A mix of several channels into one stays below full scale.
             rematrix_maxval=1,
         )

@@ -499,6 +499,18 @@ def test_a_gap_in_the_sound_is_filled_with_silence(tmp_path: Path, tools: tuple[
     assert max(map(abs, wave[int(1.6 * 48000) : int(1.9 * 48000)])) > 0.25
 
 
+def test_sound_whose_channels_or_rate_change_midway_stays_whole_and_in_time(tmp_path: Path, tools: tuple[str, str]) -> None:
+    halves = [
+        make(tmp_path / f"{layout}.ts", *tones(layout, channels, 2), "-ar", rate, "-c:a", "mp2", "-f", "mpegts")
+        for layout, channels, rate in (("mono", 1, "48000"), ("stereo", 2, "44100"))
+    ]
+    source = make(tmp_path / "both.mkv", "-i", "concat:" + "|".join(map(str, halves)), "-c", "copy")
+    out = encode.run_audio(source, audio_task(source, {0: "mono"}, duration=Fraction(4)), tmp_path)["audio-0"]
+    wave = samples(out, 1)[0]
+    assert abs(len(wave) / 48000 - 4) < 0.06
+    assert all(max(map(abs, wave[int(second * 48000) :][:9600])) > 0.1 for second in (0.5, 1.5, 2.5, 3.5))
+
+
 def test_the_same_sound_gives_the_same_bytes(clip: Clips, tmp_path: Path) -> None:
     source = clip("plain")
     folders = [tmp_path / "once", tmp_path / "again"]
