@@ -239,6 +239,10 @@ CLIPS: dict[str, Clip] = {
     "vfr": Clip(
         ".mp4", [*numbers(200, "100", then=VFR), *tone(11.6), *X264, *KEEP, *TICKS, *AAC, *FAST], frames=200
     ),
+    "pairs": Clip(
+        ".mp4", [*numbers(50, then="settb=1/90000,setpts='floor(N/2)*7200+mod(N,2)*10'"), *X264, *KEEP, *TICKS, *FAST], frames=50,
+        encoders=("libx264",),
+    ),
     "audio_late": Clip(
         ".mp4", [*numbers(100), "-itsoffset", "0.5", *tone(3.5), *X264, *AAC, *FAST], frames=100
     ),

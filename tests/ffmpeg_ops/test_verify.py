@@ -21,7 +21,7 @@ from tests.media import ffmpeg
 GOOD = [
     (name, container)
     for name in (
-        "plain", "ntsc", "vfr", "vp9", "audio_late", "video_late", "video_much_later", "slides", "no_audio", "languages",
+        "plain", "ntsc", "vfr", "vp9", "audio_late", "video_late", "video_much_later", "slides", "pairs", "no_audio", "languages",
         "one_frame", "two_frames", "grid_plus_one",
     )
     for container in CONTAINERS
