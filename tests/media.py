@@ -343,6 +343,9 @@ CLIPS: dict[str, Clip] = {
     "rgb": Clip(
         ".mp4", [*numbers(50), "-c:v", "libx264rgb", "-pix_fmt", "rgb24", *FAST], frames=50, encoders=("libx264rgb",)
     ),
+    "pictures": Clip(
+        ".mov", [*numbers(50), *tone(2), "-c:v", "png", "-pix_fmt", "rgb24", "-c:a", "pcm_s16le"], frames=50, encoders=("png",)
+    ),
     "chroma_422": Clip(".mp4", [*numbers(50), *X264, "-pix_fmt", "yuv422p", *FAST], frames=50),
     "bars_601": Clip(
         ".mp4",

@@ -17,7 +17,8 @@ __all__ = ["Picture", "Selection", "bit_depth", "color", "orientation", "picture
 Document = Mapping[str, Any]
 Rotation = Literal[0, 90, 180, 270]
 
-_STILL_CODECS = {
+# Of one picture, or of films whose frames are whole pictures, which masters and animations are.
+_PICTURE_CODECS = {
     "png",
     "apng",
     "bmp",
@@ -54,7 +55,8 @@ class Selection:
 def select(streams: Sequence[Document], why_not: Callable[[Document], str | None] = lambda audio: None) -> Selection:
     """Choose the main video stream and the readable audio streams; ``why_not`` tells why one is none of these, where it is not.
 
-    Covers, attached pictures and timed thumbnails are no video. Of several videos the default one wins, then the largest.
+    Covers, attached pictures, timed thumbnails and single pictures are no video. Of several videos the default one wins, then
+    the largest.
     Raises :class:`InvalidInputData` without video, :class:`InputNotSupported` where there is audio but none that we can read.
     """
     dropped: list[DroppedStream] = []
@@ -74,9 +76,15 @@ def select(streams: Sequence[Document], why_not: Callable[[Document], str | None
     unreadable = [stream for stream in dropped if stream.kind == "audio"]
     if unreadable and not audio:
         raise InputNotSupported(f"The source's audio (stream {unreadable[0].index}) cannot be read: {unreadable[0].reason}.")
-    main = max(videos, key=lambda stream: (_disposition(stream, "default"), int(stream["width"]) * int(stream["height"])))
+    main = max(videos, key=_rank)
     dropped += [_dropped(stream, "video", "another video stream is the main one") for stream in videos if stream is not main]
     return Selection(main, tuple(audio), tuple(sorted(dropped, key=lambda stream: stream.index)))
+
+
+def _rank(stream: Document) -> tuple[bool, int, int]:
+    # Not every container counts frames: what may be a single picture is the video only where there is no other.
+    moves = stream.get("codec_name") not in _PICTURE_CODECS
+    return moves, _disposition(stream, "default"), int(stream["width"]) * int(stream["height"])
 
 
 def _judge(stream: Document) -> tuple[str, str | None]:
@@ -96,7 +104,7 @@ def _why_no_video(stream: Document) -> str | None:
     codec = stream.get("codec_name")
     if any(_disposition(stream, name) for name in ("attached_pic", "timed_thumbnails", "still_image")):
         return "an attached picture, not video"
-    if codec in _STILL_CODECS or (codec == "mjpeg" and str(stream.get("nb_frames")) == "1"):
+    if codec in {*_PICTURE_CODECS, "mjpeg"} and str(stream.get("nb_frames")) == "1":
         return "a still picture, not video"
     if codec in _UNKNOWN:
         return "its codec is unknown"

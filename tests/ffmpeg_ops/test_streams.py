@@ -190,3 +190,14 @@ def test_unreadable_audio_is_dropped_where_other_audio_can_be_read() -> None:
 def test_a_source_whose_only_audio_is_unreadable_is_refused(stream: dict[str, Any]) -> None:
     with pytest.raises(InputNotSupported, match=r"audio \(stream 1\) cannot be read"):
         streams.select([video(), stream])
+
+
+def test_pictures_are_a_video_where_there_are_several_and_no_other_video() -> None:
+    pictures, one = video(codec_name="jpeg2000"), video(index=1, codec_name="png", nb_frames="1")
+    chosen = streams.select([one, pictures])
+    assert chosen.video is pictures
+    assert [(stream.index, stream.reason) for stream in chosen.dropped] == [(1, "a still picture, not video")]
+    small = video(index=2, width=64, height=36)
+    assert streams.select([pictures, small]).video is small
+    with pytest.raises(InvalidInputData, match="a still picture"):
+        streams.select([one])
