@@ -395,6 +395,12 @@ CLIPS: dict[str, Clip] = {
          *X264, "-default_mode", "passthrough"],
         frames=50,
     ),
+    "two_programs": Clip(
+        ".ts",
+        [*numbers(50, size="64x36"), *tone(2), *numbers(50), *tone(2, 880), "-map", "0", "-map", "1", "-map", "2", "-map", "3",
+         "-program", "title=one:st=0:st=1", "-program", "title=two:st=2:st=3", *X264, *AAC],
+        frames=50,
+    ),
     "subtitles": Clip(
         ".mp4",
         ["-i", "{short}", "-i", "{file:subtitles.srt}", "-map", "0", "-map", "1", "-c", "copy", "-c:s", "mov_text",

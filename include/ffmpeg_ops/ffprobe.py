@@ -48,7 +48,7 @@ class Source:
             self.head = file.read(1024)
 
     def document(self) -> Mapping[str, Any]:
-        """Return ffprobe's streams, format and chapters: asked once for a file, and not to be changed."""
+        """Return ffprobe's streams, programs, format and chapters: asked once for a file, and not to be changed."""
         document, said = _answers.get(self._identity) or self._ask()
         self.said += said
         self.container = document["format"]["format_name"]
@@ -57,7 +57,7 @@ class Source:
     def _ask(self) -> tuple[Mapping[str, Any], tuple[str, ...]]:
         if not self.size:
             raise InvalidInputData("The source is empty.")
-        options = ("-show_format", "-show_streams", "-show_chapters", "-of", "json", *runner.ANALYSIS)
+        options = ("-show_format", "-show_streams", "-show_programs", "-show_chapters", "-of", "json", *runner.ANALYSIS)
         try:
             done = self._complete(options)
         except InputError as error:

@@ -39,7 +39,11 @@ def probe(
     source = Source(path, settings)
     document = source.document()
     _check_limits(document, settings)
-    chosen = streams.select(document["streams"], lambda audio: None if copies_audio else _undecodable(audio, settings))
+    chosen = streams.select(
+        document["streams"],
+        lambda audio: None if copies_audio else _undecodable(audio, settings),
+        document.get("programs", ()),
+    )
     if why := _undecodable(chosen.video, settings):
         raise InputNotSupported(f"The source's video (stream {chosen.video['index']}) cannot be read: {why}.")
     table = source.packets()

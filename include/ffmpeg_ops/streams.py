@@ -52,8 +52,14 @@ class Selection:
     dropped: tuple[DroppedStream, ...]
 
 
-def select(streams: Sequence[Document], why_not: Callable[[Document], str | None] = lambda audio: None) -> Selection:
+def select(
+    streams: Sequence[Document],
+    why_not: Callable[[Document], str | None] = lambda audio: None,
+    programs: Sequence[Document] = (),
+) -> Selection:
     """Choose the main video stream and the readable audio streams; ``why_not`` tells why one is none of these, where it is not.
+
+    Of several ``programs``, as a transport stream may have, the sound is that of the video's.
 
     Covers, attached pictures, timed thumbnails and single pictures are no video. Of several videos the default one wins, then
     the largest.
@@ -77,8 +83,19 @@ def select(streams: Sequence[Document], why_not: Callable[[Document], str | None
     if unreadable and not audio:
         raise InputNotSupported(f"The source's audio (stream {unreadable[0].index}) cannot be read: {unreadable[0].reason}.")
     main = max(videos, key=_rank)
+    foreign = _of_other_programs(main["index"], programs)
+    dropped += [
+        _dropped(one, "audio", "it belongs to another program than the video") for one in audio if one["index"] in foreign
+    ]
+    audio = [stream for stream in audio if stream["index"] not in foreign]
     dropped += [_dropped(stream, "video", "another video stream is the main one") for stream in videos if stream is not main]
     return Selection(main, tuple(audio), tuple(sorted(dropped, key=lambda stream: stream.index)))
+
+
+def _of_other_programs(video: int, programs: Sequence[Document]) -> set[int]:
+    members = [{int(stream["index"]) for stream in program.get("streams", ())} for program in programs]
+    own = {index for program in members if video in program for index in program}
+    return {index for program in members for index in program} - own if own else set()
 
 
 def _rank(stream: Document) -> tuple[bool, int, int]:

@@ -341,3 +341,10 @@ def test_a_source_in_av1_is_probed_or_refused_with_what_to_do(tmp_path: Path, cl
         assert probed(source)[0].video.frames == 5
     with pytest.raises(InputNotSupported, match=r"it is av1, .* built with libdav1d or libaom"):
         probe(source, settings=without("av1", tmp_path))
+
+
+def test_the_sound_is_that_of_the_videos_own_program(clip: Clips) -> None:
+    info, _ = probed(clip("two_programs"))
+    assert (info.video.index, [stream.index for stream in info.audio]) == (2, [3])
+    reasons = ["another video stream is the main one", "it belongs to another program than the video"]
+    assert [stream.reason for stream in info.dropped] == reasons
