@@ -408,6 +408,12 @@ CLIPS: dict[str, Clip] = {
         frames=50, encoders=(), files={"subtitles.srt": SUBTITLES},
     ),
     "audio_only": Clip(".mp4", [*tone(2), *AAC, *FAST], frames=0, encoders=("aac",)),
+    "second_sound_late": Clip(
+        ".mkv",
+        [*numbers(50), *tone(4), "-itsoffset", "3", *tone(1, 880), "-map", "0", "-map", "1", "-map", "2", *X264,
+         "-c:a", "libopus", "-b:a", "48k"],
+        frames=50, encoders=("libx264", "libopus"),
+    ),
     "unknown_audio": Clip(
         ".mov", ["-i", "{quicktime}", *COPY], frames=100, encoders=(), spoil=_replace(b"sowt", b"zz0a"), spoil_key="zz0a"
     ),

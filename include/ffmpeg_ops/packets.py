@@ -33,6 +33,11 @@ class StreamPackets:
     def __len__(self) -> int:
         return len(self.pts)
 
+    def due(self) -> list[int]:
+        """Return when each packet is due, as far as it says so: its PTS, without one its DTS."""
+        times = (dts if pts is None else pts for pts, dts in zip(self.pts, self.dts, strict=True))
+        return [time for time in times if time is not None]
+
     def span(self) -> tuple[int, int] | None:
         """Return the first PTS and the end of the last packet over what is shown; None without any timestamp."""
         shown = [

@@ -7,7 +7,8 @@ file are in :mod:`ffprobe`; this module joins them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -176,11 +177,23 @@ def _audio(
         if not _span(stream, table)
     ]
     kept = [stream for stream in chosen if _span(stream, table)]
+    first = source.first_samples(_until_heard(source.document(), kept, table)) if kept else {}
+    return tuple(_audio_stream(stream, table[stream["index"]], first.get(stream["index"])) for stream in kept), dropped
+
+
+def _until_heard(document: Document, kept: Sequence[Document], table: Mapping[int, StreamPackets]) -> int:
+    """Return how many packets of audio a file has until all ``kept`` streams are heard."""
     # Codecs start with samples that are not meant to be heard; only decoding tells how many.
     heads = [table[stream["index"]].discarded for stream in kept]
     leading = max((head.index(False) for head in heads if False in head), default=0)
-    first = source.first_samples((leading + 4) * len(kept)) if kept else {}
-    return tuple(_audio_stream(stream, table[stream["index"]], first.get(stream["index"])) for stream in kept), dropped
+    bases = {stream["index"]: streams.rational(stream.get("time_base")) or Fraction(1) for stream in document["streams"]}
+    begun = max(table[stream["index"]].due()[: leading + 4][-1] * bases[stream["index"]] for stream in kept)
+    # Before a stream that starts late lies all of the others until then; within a second they take turns in any way.
+    audio = [
+        stream["index"] for stream in document["streams"] if stream.get("codec_type") == "audio" and stream["index"] in table
+    ]
+    before = [bisect_right(sorted(table[index].due()), (begun + 1) // bases[index]) for index in audio]
+    return sum(before) + 4 * len(audio)
 
 
 def _span(stream: Document, table: Mapping[int, StreamPackets]) -> tuple[int, int] | None:

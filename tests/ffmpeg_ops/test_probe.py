@@ -348,3 +348,10 @@ def test_the_sound_is_that_of_the_videos_own_program(clip: Clips) -> None:
     assert (info.video.index, [stream.index for stream in info.audio]) == (2, [3])
     reasons = ["another video stream is the main one", "it belongs to another program than the video"]
     assert [stream.reason for stream in info.dropped] == reasons
+
+
+def test_sound_that_starts_late_is_heard_from_its_first_sample(clip: Clips) -> None:
+    info, _ = probed(clip("second_sound_late"))
+    # Opus begins with 6.5 ms that are not meant to be heard, which lie before zero in the stream that starts at once.
+    early, late = (stream.start_time for stream in info.audio)
+    assert (early, late) == (0, Fraction(3001, 1000))
