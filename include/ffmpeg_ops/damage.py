@@ -54,10 +54,11 @@ def findings(document: Mapping[str, Any], packets: Mapping[int, StreamPackets], 
     found = [f'ffprobe reports "{message.removeprefix("NULL: ")}".' for message in dict.fromkeys(said)]
     streams = [stream for stream in document["streams"] if stream["index"] in packets]
     spans = {stream["index"]: _seconds(stream, packets[stream["index"]]) for stream in streams}
-    # Matroska tells when a stream ends; other containers how long it is from its own start.
-    ends = str(document["format"].get("format_name", "")).startswith("matroska")
+    # Matroska tells when a stream ends; other containers how long it is from its own start, ASF only how long the longest is.
+    container = str(document["format"].get("format_name", ""))
+    ends = container.startswith("matroska")
     for stream in streams:
-        span = spans[stream["index"]]
+        span = None if container == "asf" else spans[stream["index"]]
         length = (span[1] - (min(span[0], Fraction(0)) if ends else span[0])) if span else None
         found += _of_stream(stream, packets[stream["index"]], length)
     promised = _decimal(document["format"].get("duration"))
