@@ -430,6 +430,12 @@ CLIPS: dict[str, Clip] = {
     ),
     "truncated_mkv": Clip(".mkv", ["-i", "{plain}", *COPY], encoders=(), spoil=_cut(0.6), spoil_key="0.6"),
     "truncated_ts": Clip(".ts", ["-i", "{plain}", *COPY], encoders=(), spoil=_cut(0.6), spoil_key="0.6"),
+    "truncated_wmv": Clip(
+        ".wmv", [*numbers(100), "-c:v", "wmv2", "-q:v", "3"], encoders=("wmv2",), spoil=_cut(0.6), spoil_key="0.6"
+    ),
+    "truncated_ogg": Clip(
+        ".ogv", [*numbers(100), "-c:v", "libtheora", "-q:v", "6"], encoders=("libtheora",), spoil=_cut(0.6), spoil_key="0.6"
+    ),
     "garbage": Clip(".mp4", ["-i", "{plain}", *COPY, *FAST], encoders=(), spoil=_overwrite(0.5, 6000), spoil_key="0.5:6000"),
     "garbage_mkv": Clip(".mkv", ["-i", "{plain}", *COPY], encoders=(), spoil=_overwrite(0.5, 6000), spoil_key="0.5:6000"),
     "garbage_ts": Clip(".ts", ["-i", "{plain}", *COPY], encoders=(), spoil=_overwrite(0.5, 6000), spoil_key="0.5:6000"),

@@ -9,11 +9,15 @@ from typing import Any
 from include.ffmpeg_ops.packets import StreamPackets
 from include.ffmpeg_ops.streams import rational
 
-__all__ = ["findings", "incomplete_packet", "sniff"]
+__all__ = ["LONGEST_PAGE", "cut_off", "findings", "sniff"]
 
 # Headers round and estimate; what is missing beyond this is missing.
 SLACK_SECONDS = Fraction(3, 4)
 SLACK_SHARE = Fraction(1, 100)
+
+# Of Ogg: 255 segments of 255 bytes, and its header.
+LONGEST_PAGE = 255 * 255 + 27 + 255
+_ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 _MAGIC = (
     (4, (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"moof"), "MP4 or QuickTime"),
@@ -42,10 +46,33 @@ def _transport_packet(head: bytes) -> int | None:
     return None
 
 
-def incomplete_packet(head: bytes, size: int) -> tuple[str, ...]:
-    """Return the finding that a transport stream of ``size`` bytes ends within a packet: it was cut off."""
+def cut_off(head: bytes, tail: bytes, size: int) -> tuple[str, ...]:
+    """Return the findings that a file of ``size`` bytes was cut off of which demuxers say nothing.
+
+    ``head`` and ``tail`` are its first and last bytes, of which a page of Ogg has at most :data:`LONGEST_PAGE`.
+    """
     packet = _transport_packet(head)
-    return (f"The transport stream ends after {size % packet} of a packet's {packet} bytes.",) if packet and size % packet else ()
+    if packet and size % packet:
+        return (f"The transport stream ends after {size % packet} of a packet's {packet} bytes.",)
+    if (whole := _asf_size(head)) > size:
+        return (f"The header promises {whole} bytes, but there are {size}.",)
+    if head.startswith(b"OggS") and _ends_within_page(tail):
+        return ("The Ogg stream ends within a page.",)
+    return ()
+
+
+def _asf_size(head: bytes) -> int:
+    """Return the size of the file that an ASF header tells, in its file properties object (3.2 of the specification); else 0."""
+    _, found, properties = head.partition(_ASF_FILE_PROPERTIES)
+    live = properties[72:73] != b"" and properties[72] & 1
+    return int.from_bytes(properties[24:32], "little") if found and not live else 0
+
+
+def _ends_within_page(tail: bytes) -> bool:
+    # RFC 3533, 6: a header of 27 bytes, the last of which counts the segments; a length for each; the segments.
+    _, found, page = tail.rpartition(b"OggS")
+    lengths = page[23 : 23 + page[22]] if len(page) > 22 else b""
+    return bool(found) and (len(page) < 23 or len(lengths) < page[22] or len(page) < 23 + len(lengths) + sum(lengths))
 
 
 def findings(document: Mapping[str, Any], packets: Mapping[int, StreamPackets], said: Iterable[str]) -> tuple[str, ...]:

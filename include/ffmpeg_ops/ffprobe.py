@@ -46,6 +46,8 @@ class Source:
         self._identity = (self._path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, settings.ffprobe)
         with self._path.open("rb") as file:
             self.head = file.read(1024)
+            file.seek(max(0, self.size - damage.LONGEST_PAGE))
+            self.tail = file.read()
 
     def document(self) -> Mapping[str, Any]:
         """Return ffprobe's streams, programs, format and chapters: asked once for a file, and not to be changed."""

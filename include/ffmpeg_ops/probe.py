@@ -48,7 +48,7 @@ def probe(
     if why := _undecodable(chosen.video, settings):
         raise InputNotSupported(f"The source's video (stream {chosen.video['index']}) cannot be read: {why}.")
     table = source.packets()
-    found = damage.findings(document, table, source.said) + damage.incomplete_packet(source.head, source.size)
+    found = damage.findings(document, table, source.said) + damage.cut_off(source.head, source.tail, source.size)
     if found and damage_policy == "strict":
         raise InvalidInputData(f"The source is damaged. {' '.join(found[:3])}")
     video, index = _video(source, chosen.video, table)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from include.ffmpeg_ops.damage import findings, incomplete_packet, sniff
+from include.ffmpeg_ops.damage import cut_off, findings, sniff
 from include.ffmpeg_ops.packets import StreamPackets
 
 
@@ -95,5 +95,20 @@ def test_containers_are_known_by_their_first_bytes(head: bytes, name: str | None
 @pytest.mark.parametrize(("packet", "offset"), [(188, 0), (192, 4), (204, 0)])
 def test_a_transport_stream_that_ends_within_a_packet_was_cut_off(packet: int, offset: int) -> None:
     head = (b"\x00" * offset + b"G" + b"\x00" * (packet - 1 - offset)) * 4
-    assert incomplete_packet(head, packet * 1000) == ()
-    assert incomplete_packet(head, packet * 1000 + 37) == (f"The transport stream ends after 37 of a packet's {packet} bytes.",)
+    assert cut_off(head, b"", packet * 1000) == ()
+    assert cut_off(head, b"", packet * 1000 + 37) == (f"The transport stream ends after 37 of a packet's {packet} bytes.",)
+
+
+def test_an_ogg_stream_that_ends_within_a_page_was_cut_off() -> None:
+    page = b"OggS" + b"\x00" * 22 + b"\x02\xff\x10" + b"\x00" * (255 + 16)
+    tails = [(page * 2)[: len(page) + length] for length in (0, 5, 26, 27, 28, 100, len(page) - 1, len(page))]
+    found = [bool(cut_off(page, tail, 1000)) for tail in tails]
+    assert found == [False, True, True, True, True, True, True, False]
+    assert not cut_off(page, page + b"TAG" * 40, 1000)
+
+
+@pytest.mark.parametrize(("flags", "size", "found"), [(2, 1000, False), (2, 1100, False), (2, 999, True), (3, 999, False)])
+def test_an_asf_file_shorter_than_its_header_says_was_cut_off(flags: int, size: int, found: bool) -> None:
+    properties = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365") + b"\x00" * 24 + (1000).to_bytes(8, "little")
+    head = b"\x30\x26\xb2\x75" + b"\x00" * 26 + properties + b"\x00" * 40 + bytes([flags, 0, 0, 0])
+    assert bool(cut_off(head, b"", size)) == found

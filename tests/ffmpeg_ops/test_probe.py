@@ -218,8 +218,10 @@ def test_streams_that_no_output_carries_are_reported(clip: Clips, name: str, kin
 
 
 @pytest.mark.parametrize(
-    "name", ["truncated", "truncated_moov", "truncated_fragmented", "truncated_mkv", "truncated_ts", "garbage_mkv", "garbage_ts"]
-)
+    "name",
+    ["truncated", "truncated_moov", "truncated_fragmented", "truncated_mkv", "truncated_ts", "truncated_wmv", "truncated_ogg",
+     "garbage_mkv", "garbage_ts"],
+)  # fmt: skip
 def test_a_damaged_source_fails_at_once(clip: Clips, name: str) -> None:
     with pytest.raises(InvalidInputData) as caught:
         probed(clip(name))
