@@ -84,9 +84,11 @@ def _check_limits(document: Document, settings: Settings) -> None:
                 f"{settings.max_source_pixels} are allowed (MEDIA_MAX_SOURCE_PIXELS)."
             )
     try:
-        seconds = Fraction(document["format"].get("duration", "0"))
+        # Some containers tell how long it is from zero, others from the start; of which it is, the packets will tell exactly.
+        start, end = (Fraction(document["format"].get(name, "0")) for name in ("start_time", "duration"))
     except ValueError:
         return
+    seconds = end - max(start, Fraction(0))
     if seconds > settings.max_source_seconds:
         raise _too_long(seconds, settings)
 

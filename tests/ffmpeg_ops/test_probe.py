@@ -357,3 +357,11 @@ def test_sound_that_starts_late_is_heard_from_its_first_sample(clip: Clips) -> N
     # Opus begins with 6.5 ms that are not meant to be heard, which lie before zero in the stream that starts at once.
     early, late = (stream.start_time for stream in info.audio)
     assert (early, late) == (0, Fraction(3001, 1000))
+
+
+def test_a_source_whose_times_begin_late_is_only_as_long_as_it_is(clip: Clips, tmp_path: Path) -> None:
+    source = tmp_path / "late.mkv"
+    argv = [ffmpeg(), "-v", "error", "-i", str(clip("short")), "-c", "copy", "-output_ts_offset", "90000", str(source)]
+    subprocess.run(argv, check=True)
+    info, _ = probed(source)
+    assert abs(info.duration - 2) < Fraction(1, 10)
