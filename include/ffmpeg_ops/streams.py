@@ -196,7 +196,8 @@ def color(stream: Document) -> Color:
 
     range_ = stream.get("color_range")
     if range_ not in ("tv", "pc"):
-        range_ = "pc" if str(stream.get("pix_fmt", "")).startswith("yuvj") else None
+        # Grey has the full range unless it says otherwise, to ffmpeg's scaler and to those who write it.
+        range_ = "pc" if str(stream.get("pix_fmt", "")).startswith(("yuvj", "gray", "ya8", "ya16")) else None
     return Color(range=range_, matrix=tag("color_space"), primaries=tag("color_primaries"), transfer=tag("color_transfer"))
 
 

@@ -111,6 +111,20 @@ def test_colour_tags_are_read(clip: str, expected: Color, hdr: str | None, versi
 
 
 @pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"pix_fmt": "gray10le"}, "pc"),
+        ({"pix_fmt": "gray", "color_range": "tv"}, "tv"),
+        ({"pix_fmt": "yuvj420p"}, "pc"),
+        ({"pix_fmt": "yuv420p"}, None),
+    ],
+    ids=["grey", "grey that says otherwise", "jpeg", "yuv"],
+)
+def test_a_range_that_is_not_told_follows_the_pixel_format(fields: dict[str, str], expected: str | None) -> None:
+    assert streams.color(video(**fields)).range == expected
+
+
+@pytest.mark.parametrize(
     ("pix_fmt", "bits"),
     [
         ("yuv420p", 8),
