@@ -216,6 +216,9 @@ CLIPS: dict[str, Clip] = {
         ".avi", [*numbers(100), *tone(4), "-c:v", "mpeg4", "-bf", "2", "-g", "25", "-q:v", "3", "-c:a", "libmp3lame"],
         frames=100, encoders=("mpeg4", "libmp3lame"),
     ),
+    "avi_264": Clip(
+        ".avi", [*numbers(100), *X264, "-x264-params", "bframes=3:b-pyramid=normal"], frames=100, encoders=("libx264",)
+    ),
     "mpegps": Clip(
         ".mpg", [*numbers(100), *tone(4), "-c:v", "mpeg2video", "-bf", "2", "-g", "12", "-q:v", "3", "-c:a", "mp2"],
         frames=100, encoders=("mpeg2video", "mp2"),

@@ -16,6 +16,8 @@ __all__ = ["Frame", "StreamPackets", "index_frames", "index_packets", "needs_fra
 # Sections as `-show_entries` wants them; ffprobe writes the fields in its own order, which is this one.
 PACKET_ENTRIES = "packet=stream_index,pts,dts,duration,size,flags"
 FRAME_ENTRIES = "frame=key_frame,best_effort_timestamp,pkt_duration,duration"
+# Frames that decoders of H.264 and HEVC, which hold back most, may have at the end of a file.
+MOST_HELD_BACK = 16
 
 
 @dataclass
@@ -159,9 +161,13 @@ def index_frames(frames: Sequence[Frame], packets: StreamPackets, time_base: Fra
     A keyframe of which the packets know nothing (they have no PTS, for example) is held to be unclean.
     """
     shown: list[tuple[int, int]] = []
+    timed = max((number for number, frame in enumerate(frames, 1) if frame.pts is not None), default=0)
     for number, frame in enumerate(frames):
-        # Decoders that are flushed at the end of a file may give the last frame no time; players count on from the one before.
-        pts = shown[-1][0] + (shown[-1][1] or 1) if frame.pts is None and shown and number == len(frames) - 1 else frame.pts
+        pts = frame.pts
+        # Decoders that are flushed at the end of a file may give the last frames, which they held back, no time; players count
+        # on from the one before.
+        if pts is None and shown and number >= timed >= len(frames) - MOST_HELD_BACK:
+            pts = shown[-1][0] + (shown[-1][1] or 1)
         if pts is None or (shown and pts <= shown[-1][0]):
             when = f"after {float(shown[-1][0] * time_base):.3f} s" if shown else "at the start"
             raise InvalidInputData(f"The video's timestamps are missing or go back at frame {number}, {when}; remux the source.")

@@ -537,11 +537,11 @@ def test_sound_shorter_than_promised_is_refused(clip: Clips, tmp_path: Path) -> 
 # -- as it is planned
 
 
-@pytest.mark.sampled("open_gop_265", "start_offset", "mpegps", "rotated_270", "pictures")
+@pytest.mark.sampled("open_gop_265", "start_offset", "mpegps", "rotated_270", "pictures", "avi_264")
 @pytest.mark.parametrize(
     "name",
     ["plain", "mkv", "vfr", "single_keyframe", "open_gop_264_ts", "open_gop_265", "mpegts", "start_offset", "fragmented", "flv",
-     "avi", "mpegps", "vp8", "vp9", "edit_list", "video_late", "interlaced", "rotated_270", "anamorphic",
+     "avi", "avi_264", "mpegps", "vp8", "vp9", "edit_list", "video_late", "interlaced", "rotated_270", "anamorphic",
      "odd_both", "pictures", "hdr_hlg", "one_frame", "two_videos"],
 )  # fmt: skip
 def test_what_is_probed_and_cut_is_encoded_whole(clip: Clips, tmp_path: Path, name: str) -> None:

@@ -126,6 +126,10 @@ def test_a_last_frame_without_time_follows_the_one_before() -> None:
     index = index_frames([Frame(1, True, 2), Frame(3, False, 2), Frame(None, False, 2)], packets([None] * 3, {0}), TICK)
     assert index.pts == (1, 3, 5)
     assert index.end_pts == 7
+    many = [Frame(1, True, 2), *[Frame(None, False, 2)] * 16]
+    assert index_frames(many, packets([None] * 17, {0}), TICK).pts == tuple(range(1, 35, 2))
+    with pytest.raises(InvalidInputData, match="missing or go back at frame 1"):
+        index_frames([*many, Frame(None, False, 2)], packets([None] * 18, {0}), TICK)
 
 
 def test_keyframes_of_decoded_frames_are_clean_only_if_the_packets_say_so() -> None:
