@@ -116,9 +116,8 @@ class StreamRules:
 
     def _check_length(self, where: str, stream: Stream) -> None:
         length = int(stream.information.get("duration_ts", 0)) * stream.time_base
-        # Of the last frame's length, where the rate varies, a copy does not tell: the muxer guesses.
-        guessed = stream.last_duration * stream.time_base
-        allowed = max(1 / self.plan.timing.frame_rate, self.timetable.last_frame_seconds, guessed)
+        # Of the last frame's length, where the rate varies, a copy does not tell: the muxer takes that of one decoded before.
+        allowed = max(1 / self.plan.timing.frame_rate, *self.timetable.last_lengths)
         if self.actual_frames is None and abs(length - self.timetable.seconds) > allowed:
             raise VerificationFailed(f"{where} lasts {float(length):.3f} s, expected {float(self.timetable.seconds):.3f} s")
 

@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 
 from include.ffmpeg_ops.models import Plan
 
 __all__ = ["Timetable", "segment_starts"]
+
+MOST_REORDERED = 16
+"""Frames that H.264 and HEVC may decode before one that is shown earlier."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,11 @@ class Timetable:
         return sum((chunk.duration for chunk in self.plan.chunks), Fraction(0))
 
     @cached_property
-    def last_frame_seconds(self) -> Fraction:
-        """How long the last frame is shown."""
-        return self.seconds - Fraction(self.pts[-1], self.plan.timing.timescale)
+    def last_lengths(self) -> tuple[Fraction, ...]:
+        """How many seconds each of the last frames is shown, as many as an encoder may reorder, the very last one among them."""
+        scale = self.plan.timing.timescale
+        ends = [*(Fraction(pts, scale) for pts in self.pts[-MOST_REORDERED - 1 :]), self.seconds]
+        return tuple(later - earlier for earlier, later in pairwise(ends))
 
     @cached_property
     def keyframes(self) -> tuple[int, ...]:

@@ -436,7 +436,7 @@ def test_the_timetable_adds_exact_chunk_durations(jobs: Jobs) -> None:
     table = Timetable(plan)
     assert table.pts == [1001 * frame for frame in range(300)]
     assert table.seconds == Fraction(300 * 1001, 30_000)
-    assert table.last_frame_seconds == Fraction(1001, 30_000)
+    assert table.last_lengths[-1] == Fraction(1001, 30_000)
     assert table.keyframes == (0, 60, 120, 180, 240)
     assert table.segment_starts == (0, 180)
     assert [table.chunk_of(frame) for frame in (0, 10_000)] == [0, plan.chunks[-1].index]
