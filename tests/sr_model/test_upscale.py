@@ -376,7 +376,7 @@ def test_the_decoder_begins_while_the_network_is_made_ready_and_ends_with_it(
 
     def fail(*_: object) -> None:
         deadline = time.monotonic() + 30
-        while not any(child.name() == "ffmpeg" for child in started()):
+        while not any(child.name().startswith("ffmpeg") for child in started()):
             assert time.monotonic() < deadline
             time.sleep(0.01)
         raise InternalError("The network cannot be made ready.")
