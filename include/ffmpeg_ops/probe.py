@@ -7,7 +7,6 @@ file are in :mod:`ffprobe`; this module joins them.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -194,8 +193,8 @@ def _until_heard(document: Document, kept: Sequence[Document], table: Mapping[in
     audio = [
         stream["index"] for stream in document["streams"] if stream.get("codec_type") == "audio" and stream["index"] in table
     ]
-    before = [bisect_right(sorted(table[index].due()), (begun + 1) // bases[index]) for index in audio]
-    return sum(before) + 4 * len(audio)
+    limits = {index: (begun + 1) // bases[index] for index in audio}
+    return sum(time <= limits[index] for index in audio for time in table[index].due()) + 4 * len(audio)
 
 
 def _span(stream: Document, table: Mapping[int, StreamPackets]) -> tuple[int, int] | None:

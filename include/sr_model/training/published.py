@@ -23,10 +23,13 @@ __all__ = ["main", "measured", "table"]
 
 Plane = NDArray[np.uint8]
 
+SCALES = (2, 4)
 
-def _whole(plane: Plane, scale: int) -> Plane:
+
+def _pair(plane: Plane, scale: int) -> tuple[Plane, Plane]:
     height, width = (side // scale * scale for side in plane.shape)
-    return plane[:height, :width]
+    large = plane[:height, :width]
+    return reduced(large, scale), large
 
 
 def measured(folder: Path, weights: Path = WEIGHTS) -> dict[str, dict[str, float]]:
@@ -34,17 +37,16 @@ def measured(folder: Path, weights: Path = WEIGHTS) -> dict[str, dict[str, float
 
     Raises :class:`ValueError` when ``folder`` holds no PNG or JPEG.
     """
-    methods = {f"x{scale}-bicubic": (scale, interpolated(scale, "bicubic")) for scale in (2, 4)} | {
+    methods = {f"x{scale}-bicubic": (scale, interpolated(scale, "bicubic")) for scale in SCALES} | {
         one.stem: (one.scale, compiled(one.onnx)) for one in available(weights) if one.variant == "clean"
     }
     result = {}
     for path in photos(folder):
         plane = photo(path)
-        values = {}
-        for name, (scale, upscale) in methods.items():
-            large = _whole(plane, scale)
-            values[name] = psnr(upscale(reduced(large, scale)), large, scale)
-        result[path.stem] = values
+        pairs = {scale: _pair(plane, scale) for scale in SCALES}
+        result[path.stem] = {
+            name: psnr(upscale(pairs[scale][0]), pairs[scale][1], scale) for name, (scale, upscale) in methods.items()
+        }
     if not result:
         raise ValueError(f"no PNG or JPEG in {folder}")
     return result
