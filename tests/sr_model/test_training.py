@@ -174,13 +174,13 @@ def test_a_widened_network_computes_what_the_small_one_does_and_learns_on(featur
     small = Trainee(Spec(3, 3, 2))
     with torch.no_grad():
         for block in small.blocks:
-            block.plain.bias.normal_(0, 0.1)
+            block.bias.normal_(0, 0.1)
     large = Trainee(Spec(features, layers, 2))
     impose(large, widened(small.network(), large.spec))
     luma = torch.rand(1, 1, 20, 24)
     assert float((large(luma) - small(luma)).detach().abs().max()) < 1e-5
     large(luma).square().mean().backward()
-    assert all(float(block.plain.weight.grad.abs().sum()) > 0 for block in large.blocks)
+    assert all(float(block.plain.grad.abs().sum()) > 0 for block in large.blocks)
 
 
 def test_a_network_is_not_widened_to_one_that_cannot_hold_it() -> None:

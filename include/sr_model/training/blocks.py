@@ -8,6 +8,8 @@ costs as much as the small network, and gradients flow through the large one.
 
 from __future__ import annotations
 
+import copy
+import math
 from typing import Any
 
 import numpy as np
@@ -21,39 +23,51 @@ __all__ = ["Block", "Trainee"]
 
 
 class Block(nn.Module):  # type: ignore[misc]
-    """One collapsible 3x3 convolution from ``into`` to ``out`` channels."""
+    """One collapsible 3x3 convolution from ``into`` to ``out`` channels.
+
+    Its kernels are matrices ``[out, in * samples]``: that is what the optimiser makes orthogonal steps for.
+    """
 
     def __init__(self, into: int, out: int, width: int) -> None:
         super().__init__()
-        self.identity = into == out
-        self.widen = nn.Conv2d(into, width, 1, bias=False)
-        self.middle = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.narrow = nn.Conv2d(width, out, 1, bias=False)
-        self.plain = nn.Conv2d(into, out, 3, padding=1)
-        for layer in (self.widen, self.middle, self.narrow):
-            nn.init.xavier_normal_(layer.weight, gain=0.7)
+        self.into, self.out, self.width = into, out, width
+        self.widen = nn.Parameter(torch.empty(width, into))
+        self.middle = nn.Parameter(torch.empty(width, width * 9))
+        self.narrow = nn.Parameter(torch.empty(out, width))
+        self.plain = nn.Parameter(torch.empty(out, into * 9))
+        self.bias = nn.Parameter(torch.zeros(out))
+        for matrix, samples in ((self.widen, 1), (self.middle, 9), (self.narrow, 1)):
+            rows, columns = matrix.shape
+            nn.init.normal_(matrix, std=0.7 * math.sqrt(2 / (columns + rows * samples)))
+        nn.init.uniform_(self.plain, -1 / math.sqrt(into * 9), 1 / math.sqrt(into * 9))
+
+    @property
+    def identity(self) -> bool:
+        """Tell whether the input itself is added."""
+        return self.into == self.out
 
     def collapsed(self) -> Any:
-        """Return the weight ``[out, in, 3, 3]`` that the whole block amounts to; its bias is ``plain.bias``."""
-        first = self.widen.weight[:, :, 0, 0]
-        last = self.narrow.weight[:, :, 0, 0]
-        width, into, out = first.shape[0], first.shape[1], last.shape[0]
-        inner = torch.matmul(last, self.middle.weight.reshape(width, -1)).reshape(out, width, 9)
-        weight = torch.einsum("owk,wi->oik", inner, first).reshape(out, into, 3, 3) + self.plain.weight
+        """Return the weight ``[out, in, 3, 3]`` that the whole block amounts to; its bias is ``bias``."""
+        inner = torch.matmul(self.narrow, self.middle).reshape(self.out, self.width, 9)
+        weight = torch.einsum("owk,wi->oik", inner, self.widen) + self.plain.reshape(self.out, self.into, 9)
+        weight = weight.reshape(self.out, self.into, 3, 3)
         if self.identity:
-            weight = weight + functional.pad(torch.eye(out, device=weight.device)[:, :, None, None], (1, 1, 1, 1))
+            weight = weight + functional.pad(torch.eye(self.out, device=weight.device)[:, :, None, None], (1, 1, 1, 1))
         return weight
 
     def expanded(self, planes: Any) -> Any:
         """Return what the branches give when each is computed for itself: the same as the collapsed convolution."""
-        total = self.narrow(self.middle(self.widen(planes))) + self.plain(planes)
+        wide = functional.conv2d(planes, self.widen[:, :, None, None])
+        wide = functional.conv2d(wide, self.middle.reshape(self.width, self.width, 3, 3), padding=1)
+        total = functional.conv2d(wide, self.narrow[:, :, None, None])
+        total = total + functional.conv2d(planes, self.plain.reshape(self.out, self.into, 3, 3), self.bias, padding=1)
         return total + planes if self.identity else total
 
     def forward(self, planes: Any) -> Any:
         """Convolve ``planes [N, in, H, W]`` with the collapsed weight."""
         with torch.autocast(planes.device.type, enabled=False):
             weight = self.collapsed()
-        return functional.conv2d(planes, weight, self.plain.bias, padding=1)
+        return functional.conv2d(planes, weight, self.bias, padding=1)
 
 
 class Trainee(nn.Module):  # type: ignore[misc]
@@ -66,9 +80,8 @@ class Trainee(nn.Module):  # type: ignore[misc]
         self.register_buffer("skip", torch.from_numpy(skip_kernel(spec.scale)), persistent=False)
         with torch.no_grad():
             # The untrained network is its skip: training starts from plain bicubic interpolation.
-            self.blocks[-1].narrow.weight.mul_(0.1)
-            self.blocks[-1].plain.weight.mul_(0.1)
-            self.blocks[-1].plain.bias.zero_()
+            self.blocks[-1].narrow.mul_(0.1)
+            self.blocks[-1].plain.mul_(0.1)
 
     def forward(self, luma: Any) -> Any:
         """Return ``[N, 1, s*H, s*W]`` for ``luma [N, 1, H, W]``, both code value / 255, not clamped."""
@@ -100,8 +113,6 @@ class Trainee(nn.Module):  # type: ignore[misc]
         """Return the collapsed network, weights made in double precision."""
         weights = []
         for block in self.blocks:
-            block64 = Block(block.widen.in_channels, block.narrow.out_channels, block.widen.out_channels).double()
-            block64.load_state_dict({name: value.detach().cpu().double() for name, value in block.state_dict().items()})
-            weight, bias = block64.collapsed().numpy(), block64.plain.bias.numpy()
-            weights.append((weight.astype(np.float32), bias.astype(np.float32)))
+            exact = copy.deepcopy(block).cpu().double()
+            weights.append((exact.collapsed().numpy().astype(np.float32), exact.bias.numpy().astype(np.float32)))
         return Network(self.spec, tuple(weights))

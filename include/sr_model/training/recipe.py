@@ -26,10 +26,12 @@ class Recipe:
     """Stem of the network that it begins as: a smaller one is widened, one of another scale leaves its head behind."""
     steps: int
     rate: float
-    """Peak learning rate of Adam; it rises for 1 % of the steps and falls along a cosine."""
+    """Peak learning rate of Adam; it rises for 1 % of the steps and falls along a cosine, as Muon's does."""
     batch: int = 32
     side: int = 32
     """Samples of a small patch's side."""
+    matrix_rate: float = 5e-3
+    """Peak learning rate of Muon, which trains the matrices between the first and the last layer."""
     steady: float = 0.0
     """Weight of the penalty on answering small changes of the input otherwise than interpolation does: that would flicker."""
 

@@ -70,5 +70,5 @@ def _padded(layer: Weights, into: int, out: int, generator: np.random.Generator)
 def impose(trainee: Trainee, network: Network) -> None:
     """Make ``trainee`` compute what ``network``, of the same shape, does; its branches stay as they are."""
     for block, (weight, bias) in zip(trainee.blocks, network.weights, strict=True):
-        block.plain.weight += torch.from_numpy(weight) - block.collapsed()
-        block.plain.bias.copy_(torch.from_numpy(bias))
+        block.plain += (torch.from_numpy(weight) - block.collapsed()).reshape(block.plain.shape)
+        block.bias.copy_(torch.from_numpy(bias))
