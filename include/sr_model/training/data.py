@@ -33,8 +33,6 @@ SIZES = (4.0, 1.5, 0.7, 0.35)
 CLEAN_SHARE = {2: 1.2, 4: 3.5}
 VIDEO_SHARE = {2: 0.8, 4: 1.4}
 """Scale → how many times the small pictures are covered by patches."""
-DRAWINGS = 4
-"""Drawn pictures of a fifth of a megapixel, for each photo among the clean ones."""
 DRAWN_STILLS = 5
 """Drawings that a camera moves over."""
 VIDEO_SIZE = {2: (320, 448), 4: (448, 640)}
@@ -55,15 +53,15 @@ def _clips(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     return tuple(path for path in paths if path not in held), held
 
 
-def clean_pictures(paths: Sequence[Path], scale: int, rng: np.random.Generator) -> Iterator[Picture]:
-    """Yield ``(small, large)`` of every photo, at the :data:`SIZES`, and of drawings, by bicubic reduction."""
+def clean_pictures(paths: Sequence[Path], scale: int) -> Iterator[Picture]:
+    """Yield ``(small, large)`` of every photo, at the :data:`SIZES`, by bicubic reduction.
+
+    No drawings: one patch in five of them cost ``x2-fast-clean`` 0.08 dB on photos, and helped on none.
+    """
     for path in paths:
         plane = photo(path)
         for megapixels in SIZES:
             large = sharp(plane, megapixels)
-            yield reduced(large, scale), large
-        for _ in range(DRAWINGS):
-            large = drawing(384, 512, rng)
             yield reduced(large, scale), large
 
 
@@ -128,7 +126,7 @@ def training_pairs(
         moving, _ = _clips(material)
         logger.info("cutting %s from %d photos and %d clips", file.name, len(stills), len(moving))
         if variant == "clean":
-            pairs = cut(clean_pictures(stills, scale, rng), SIDE, CLEAN_SHARE[scale], rng)
+            pairs = cut(clean_pictures(stills, scale), SIDE, CLEAN_SHARE[scale], rng)
         else:
             pictures = video_pictures(stills, moving, scale, count, rng=rng, how=None)
             pairs = cut(pictures, SIDE, VIDEO_SHARE[scale], rng)
