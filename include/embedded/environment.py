@@ -52,14 +52,21 @@ def environment(stack: Stack, settings: Settings) -> dict[str, str]:
         # Wherever they were said to be, the stack's own moto has them: a name is enough.
         **({"MEDIA_INGEST_QUEUE_URL": _queue_url(stack, settings.ingest_queue_url)} if settings.ingest_queue_url else {}),
         **({"MEDIA_UPLOAD_QUEUE_URL": _queue_url(stack, settings.upload_queue_url)} if settings.upload_queue_url else {}),
-        # Jobs of Batch are containers that reach the loopback servers of this machine.
-        **({"MOTO_DOCKER_NETWORK_MODE": "host"} if settings.batch_units else {}),
+        **_batch(settings),
         "MEDIA_API_KEYS": stack.api_keys,
         "MEDIA_SIGNING_KEYS": stack.signing_keys,
         "AIRFLOW_HOME": str(stack.airflow_home),
         "AIRFLOW_CONFIG": str(stack.airflow_home / "airflow.cfg"),
         **{f"AIRFLOW__{name.upper()}": value for name, value in _airflow(stack, settings).items()},
     }
+
+
+def _batch(settings: Settings) -> dict[str, str]:
+    if not settings.batch_units:
+        return {}
+    # Jobs are containers that reach the loopback servers of this machine. Which units have some is said here wherever it was
+    # said, in the environment or in .env: whoever stops the stack goes by what it was started with.
+    return {"MOTO_DOCKER_NETWORK_MODE": "host", "MEDIA_BATCH_UNITS": ",".join(settings.batch_units)}
 
 
 def _queue_url(stack: Stack, url: str) -> str:

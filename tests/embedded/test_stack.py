@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from include.embedded import down, processes, programs, status, up
+from include.embedded import batch, down, lifecycle, processes, programs, status, up
 from include.embedded.checks import StartError, check_machine, check_port
 from include.embedded.environment import environment, parallelism
 from include.embedded.stack import Stack, connect, load, prepare
@@ -97,6 +97,18 @@ def test_jobs_of_batch_reach_the_loopback_and_each_has_room_in_the_triggerer(sta
     variables = environment(stack, settings(batch_units="upscale", batch_slots=500))
     assert variables["MOTO_DOCKER_NETWORK_MODE"] == "host"
     assert int(variables["AIRFLOW__TRIGGERER__CAPACITY"]) > 500
+
+
+def test_containers_are_ended_though_their_units_were_named_in_the_file_of_settings_alone(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MEDIA_BATCH_UNITS", raising=False)
+    (tmp_path / ".env").write_text("MEDIA_BATCH_UNITS=upscale,video\n")
+    lifecycle._write_environment(stack, environment(stack, Settings(_env_file=tmp_path / ".env")))
+    ended: list[str] = []
+    monkeypatch.setattr(batch, "end_containers", lambda url: ended.append(url) or 1)
+    assert lifecycle._end_containers(stack) == 1
+    assert ended == [stack.aws_url]
 
 
 def test_a_taken_port_is_named_with_its_holder_and_its_setting() -> None:
