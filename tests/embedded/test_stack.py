@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import configparser
 import os
+import resource
+import signal
 import socket
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,20 @@ def test_secrets_are_made_once_and_only_their_owner_can_read_them(stack: Stack, 
     assert (again.admin_password, again.api_keys, again.fernet_key) == (stack.admin_password, stack.api_keys, stack.fernet_key)
     assert (again.signing_keys, again.signing_key[0]) == (stack.signing_keys, "demo")
     assert (again.airflow_port, again.id) == (18081, stack.id)
+    assert load(tmp_path) == stack
+
+
+def test_secrets_outlive_a_start_on_a_full_disk(stack: Stack, tmp_path: Path) -> None:
+    stack.save()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            replace(stack, airflow_port=18081).save()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
     assert load(tmp_path) == stack
 
 
