@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.definitions.context import Context
 
-from include.errors import InternalError, NotFound
 from include.orchestration.override import job_for, named_job, overridden
 from include.orchestration.params import read
 from include.orchestration.submit import TaskRuns, submit
@@ -63,9 +62,8 @@ def start_ladder(context: Context) -> None:
 def is_current(request: TranscodeRequest) -> bool:
     """Tell whether the transcode's output is there and was made of its source as it is now."""
     job = job_for(request)
-    source = job.store.head(request.bucket, request.source_key)
-    try:
-        made_of = job.read_unit("finish").source
-    except (NotFound, InternalError):
+    source, made = job.store.head(request.bucket, request.source_key), job.read_result("finish")
+    # Not what was planned last: a plan for a new source leaves the output of the old one there until it is finished.
+    if source is None or made is None or made.status != "done" or made.metrics.get("source_etag") != source.etag:
         return False
-    return made_of == source and job.store.head(request.bucket, request.destination_key) is not None
+    return job.outputs_exist(made.outputs)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.errors import NotFound, ParameterError
+from include.media_store.models import ObjectRef
 from include.media_store.objects import S3ObjectStore
 from include.orchestration import super_resolution as module
 from include.orchestration.override import job_for, override
@@ -17,7 +19,7 @@ from include.orchestration.super_resolution import is_current, job_of, merge_uni
 from include.settings import get_settings
 from include.worker.execute import load_unit
 from include.worker.job import finish_unit
-from include.worker.models import SplitTask, SuperResolutionRequest, TranscodeRequest
+from include.worker.models import Output, SplitTask, SuperResolutionRequest, TranscodeRequest, UnitResult
 from tests.orchestration.fakes import FakeTaskInstance, context_of
 from tests.servers import s3_server
 
@@ -88,17 +90,37 @@ def test_the_ladder_that_was_asked_for_while_the_run_was_at_work_is_started(
     assert [one.destination_key for one in submitted] == ["in/a_x2/a_x2.mp4"]
 
 
-def test_a_ladder_of_an_older_result_is_not_current(store: S3ObjectStore) -> None:
+def finished(source: ObjectRef, output: ObjectRef) -> UnitResult:
+    return UnitResult(
+        unit_id="finish",
+        status="done",
+        fingerprint="",
+        outputs=(Output(name="entry", ref=output),),
+        metrics={"source_etag": source.etag},
+        started_at=datetime(2026, 1, 1, tzinfo=timezone.utc),
+        finished_at=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    )
+
+
+def test_a_ladder_of_an_older_result_is_not_current_though_the_new_one_is_planned(store: S3ObjectStore) -> None:
     bucket = get_settings().bucket
     request = TranscodeRequest(bucket=bucket, source_key="in/a_x2.mp4", folder="in/a_x2/", name="a_x2")
+    job = job_for(request)
     assert not is_current(request)
     source = store.put_bytes(bucket, request.source_key, b"large")
-    job_for(request).write_unit(finish_unit(request, source, ()))
-    assert not is_current(request), "there is no output"
-    store.put_bytes(bucket, request.destination_key, b"#EXTM3U")
+    job.write_unit(finish_unit(request, source, ()))
+    output = store.put_bytes(bucket, request.destination_key, b"#EXTM3U")
+    assert not is_current(request), "it is planned, and not made"
+    job.write_result(finished(source, output))
     assert is_current(request)
-    store.put_bytes(bucket, request.source_key, b"larger")
+    replaced = store.put_bytes(bucket, request.source_key, b"larger")
     assert not is_current(request)
+    job.write_unit(finish_unit(request, replaced, ()))
+    assert not is_current(request), "what is there was made of the source before"
+    job.write_result(finished(replaced, output))
+    assert is_current(request)
+    store.delete(bucket, request.destination_key)
+    assert not is_current(request), "there is no output"
 
 
 @pytest.mark.parametrize(("state", "followed"), [("success", True), ("failed", False)])
