@@ -48,7 +48,7 @@ _LIST = (
         "timing",
         ("kind", "backend"),
         _TASK,
-        "Time from submit to start on a fleet; that of Airflow's own queue is `task.queued_duration`.",
+        "Time from submit to start on a fleet; a task's wait for its slot is Airflow's own `task.scheduled_duration`.",
     ),
     Metric("media.cpu_milliseconds", "counter", ("kind",), _TASK, "Processor time of the worker and its children."),
     Metric("media.frames", "counter", ("kind",), _TASK, "Frames made."),

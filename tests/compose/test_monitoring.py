@@ -100,6 +100,12 @@ def test_everything_that_we_emit_is_kept() -> None:
     assert {PREFIX + name for name in METRICS} <= {rule["match"] for rule in mappings()}
 
 
+def test_nobody_is_sent_to_a_metric_that_airflow_lists_and_does_not_send() -> None:
+    named = {name for metric in METRICS.values() for name in re.findall(r"`([a-z_.]+)`", metric.meaning)}
+    assert named & set(airflow_registry())
+    assert not named & NEVER_SENT
+
+
 def test_what_has_no_rule_is_dropped_lest_airflows_names_grow_without_end() -> None:
     last = yaml.safe_load((MONITORING / "statsd.yaml").read_text())["mappings"][-1]
     assert (last["match"], last["match_type"], last["action"]) == (".", "regex", "drop")
