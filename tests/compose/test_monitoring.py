@@ -21,7 +21,7 @@ NEVER_SENT = {"task.queued_duration", "dagrun.first_task_start_delay"}
 # Of a histogram Prometheus has these three; their names end so.
 HISTOGRAM = ("_bucket", "_sum", "_count")
 # Functions, operators and the rest of PromQL that look like names.
-PROMQL = {"sum", "max", "by", "le", "rate", "increase", "histogram_quantile", "or", "vector"}
+PROMQL = {"sum", "max", "by", "le", "rate", "increase", "histogram_quantile", "or", "vector", "unless", "absent"}
 
 
 @cache
@@ -60,12 +60,16 @@ def panels(path: Path) -> list[dict[str, Any]]:
 
 def queries() -> list[tuple[str, str]]:
     found = [(panel["title"], target["expr"]) for path in dashboards() for panel in panels(path) for target in panel["targets"]]
-    alerts = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"]
-    return found + [(rule["alert"], rule["expr"]) for group in alerts for rule in group["rules"]]
+    return found + alerts()
+
+
+def alerts() -> list[tuple[str, str]]:
+    groups = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"]
+    return [(rule["alert"], rule["expr"]) for group in groups for rule in group["rules"]]
 
 
 def names_in(expression: str) -> set[str]:
-    bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(?:by|without)\s*\([^)]*\)', " ", expression)
+    bare = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(?:by|without)\s*\([^)]*\)|\boffset \w+', " ", expression)
     return set(re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*", bare)) - PROMQL
 
 
@@ -98,6 +102,19 @@ def test_every_rule_matches_something_that_is_emitted_and_names_it_by_its_type(r
 
 def test_everything_that_we_emit_is_kept() -> None:
     assert {PREFIX + name for name in METRICS} <= {rule["match"] for rule in mappings()}
+
+
+def test_an_alert_of_a_single_event_sees_the_first_one_too_with_which_its_counter_comes_into_being() -> None:
+    found = 0
+    for title, expression in alerts():
+        for counter in re.findall(r"increase\(([^\[]+)\[30m\]\) > 0", expression):
+            found += 1
+            assert f"or ({counter} unless {counter} offset 30m)" in expression, title
+    assert found == 2
+
+
+def test_a_scheduler_that_has_never_beaten_is_silent() -> None:
+    assert "or absent(airflow_scheduler_heartbeat_total)" in dict(alerts())["SchedulerSilent"]
 
 
 def test_nobody_is_sent_to_a_metric_that_airflow_lists_and_does_not_send() -> None:
