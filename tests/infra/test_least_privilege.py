@@ -130,6 +130,14 @@ def test_airflow_may_do_with_dropped_objects_and_their_queue_what_ingest_calls()
     assert writing.body["Resource"] == [{"Ref": "IngestQueueArn"}, {"Ref": "IngestDeadLettersArn"}]
 
 
+def test_the_manual_for_an_airflow_of_ones_own_names_every_right_that_its_role_wants() -> None:
+    manual = "".join((ROOT / "docs" / name).read_text() for name in ("operations.md", "ingest.md"))
+    given = [found for found in ALLOWING if re.match("roles.yaml: (AirflowRole|UploadCredentials)/(?!trust)", found.place)]
+    wanted = {action for found in given for action in found.actions}
+    assert {"s3:ListMultipartUploadParts", "dynamodb:Query", "sts:AssumeRole"} <= wanted
+    assert [action for action in sorted(wanted) if f"{action.partition(':')[2]}`" not in manual] == []
+
+
 def test_airflow_may_tell_the_topic_of_the_alarms_and_no_other() -> None:
     found = [
         statement for statement in ALLOWING if statement.place.startswith("roles.yaml: ") and "sns:Publish" in statement.actions
