@@ -42,10 +42,11 @@ with DAG(
     split = WorkUnitOperator(task_id="split", make_unit=super_resolution.split_unit, **single(settings, "split"))
     upscale = WorkUnitOperator.partial(
         task_id="upscale",
-        queue=settings.sr_queue,
         map_index_template="{{ task.unit['label'] }}",
         # One segment keeps all processors of a machine busy. The next one has started and fetched when it may begin.
         **fan_out(settings, "upscale", local_slots=settings.segment_pool_slots, local_most=2 * settings.sr_slots),
+        # Airflow's own has another name in each installation.
+        **({"queue": settings.sr_queue} if settings.sr_queue else {}),
     ).expand(unit=split.output)
     merge = WorkUnitOperator(task_id="merge", make_unit=super_resolution.merge_unit, **single(settings, "merge"))
     report = ReportOperator(

@@ -248,7 +248,9 @@ class Settings(BaseSettings):
         1, gt=0, description="Segments that one machine upscales side by side; each of them uses all its processors."
     )
     sr_queue: str = Field(
-        "default", description="Queue of upscale units where Celery runs them; workers with a GPU listen to one of their own."
+        "",
+        description="Queue of upscale units where Celery runs them, for workers with a GPU that listen to one of their own; "
+        "empty: that of all tasks.",
     )
 
     # -- work units

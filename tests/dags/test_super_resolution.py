@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +36,18 @@ def test_as_many_segments_as_compute_can_get_ready_beside_them(dag) -> None:
     assert settings.pool_slots // upscale.pool_slots >= 2 * settings.sr_slots
     assert upscale.max_active_tis_per_dagrun == 2 * settings.sr_slots
     assert "label" in upscale.map_index_template
+
+
+@pytest.mark.parametrize(("setting", "queue"), [("", "fleet"), ("gpu", "gpu")], ids=["airflows-own", "of-their-own"])
+def test_segments_wait_in_the_queue_of_all_tasks_whatever_its_name_unless_they_have_their_own(setting: str, queue: str) -> None:
+    code = (
+        "from airflow.dag_processing.dagbag import DagBag;"
+        "dag = DagBag('dags/super_resolution.py').dags['super_resolution'];"
+        "print(dag.get_task('split').queue, dag.get_task('upscale').queue)"
+    )
+    environment = os.environ | {"AIRFLOW__OPERATORS__DEFAULT_QUEUE": "fleet", "MEDIA_SR_QUEUE": setting, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == f"fleet {queue}"
 
 
 def test_units_have_the_attempts_deadline_and_policy_of_the_settings(dag) -> None:
