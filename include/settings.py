@@ -455,7 +455,11 @@ def _pairs(text: str, wanted: str, *, is_value: Callable[[str], bool] = bool) ->
     if not all(name and is_value(value) for name, _, value in pairs):
         # The items may hold keys, so they are not repeated here.
         raise ValueError(f"{wanted}, separated by commas")
-    return {name: value for name, _, value in pairs}
+    found = {name: value for name, _, value in pairs}
+    if len(found) < len(pairs):
+        # Else the last one would hold, and nobody would know why the others do not.
+        raise ValueError(f"{wanted}, and no name twice")
+    return found
 
 
 def _items(text: str) -> list[str]:

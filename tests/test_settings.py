@@ -24,6 +24,16 @@ def test_a_broken_pair_is_refused_without_repeating_it(value):
     assert "secretvalue" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("api_keys", "ott:secretvalue,ott:other"), ("alert_seconds", "transcode:60,transcode:90"), ("batch_instances", "q:a,q:b")],
+)
+def test_a_name_that_is_said_twice_is_refused_rather_than_that_the_last_one_holds(setting, value):
+    with pytest.raises(ValidationError, match="no name twice") as caught:
+        Settings(**{setting: value})
+    assert "secretvalue" not in str(caught.value)
+
+
 def test_only_configured_buckets_are_allowed():
     assert Settings(bucket="one").allows_bucket("one")
     assert not Settings(bucket="one").allows_bucket("two")
