@@ -51,6 +51,16 @@ def test_a_planned_unit_is_run_by_its_uri_and_its_numbers_are_kept() -> None:
     assert ti.pushed == {METRICS_KEY: {"frames": 50, "reused": True}}
 
 
+def test_every_unit_of_a_group_is_run_though_it_was_planned_for_an_array_job_and_the_settings_have_left_batch_since() -> None:
+    keys = [f"jobs/1/units/unit-video-{number:05d}.json" for number in range(3)]
+    moment = "2026-01-01T00:00:00Z"
+    result = {"unit_id": "video-00000", "status": "done", "fingerprint": "", "started_at": moment, "finished_at": moment}
+    backend, ti = FakeBackend(result | {"metrics": {"frames": 50}}), FakeTaskInstance()
+    operator(backend, unit=UNIT | {"keys": keys}).execute(context_of(ti))
+    assert backend.uris == [f"s3://media/{key}" for key in keys]
+    assert ti.pushed == {METRICS_KEY: {"frames": 150, "units": 3, "reused": False}}
+
+
 def test_a_plan_returns_its_units_with_their_bucket() -> None:
     planned = {"id": "video-00000", "key": "k", "label": "chunk", "weight": 1.0}
     task = operator(FakeBackend({"status": "done", "units": [planned]}), make_unit=lambda context: "s3://media/unit-plan.json")

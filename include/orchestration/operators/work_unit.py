@@ -19,14 +19,14 @@ from include.orchestration.backends.base import Document, WorkBackend
 from include.orchestration.backends.batch import BatchBackend, InVain, Waiting
 from include.orchestration.backends.local import LocalBackend
 from include.orchestration.batch.assemble import batch_backend, load_units
-from include.orchestration.batch.ended import unit_of
+from include.orchestration.batch.ended import summed, unit_of
 from include.orchestration.batch.jobs import Verdict
 from include.orchestration.links.batch import JOB_KEY, BatchJobLink, BatchLogLink, job_url
 from include.orchestration.metrics import State, record_live, record_unit
 from include.orchestration.operators.follow import Follower, log_line
 from include.settings import get_settings
 from include.worker.groups import grouped, kind_of
-from include.worker.models import UnitSummary
+from include.worker.models import UnitResult, UnitSummary
 
 if TYPE_CHECKING:
     from include.worker.models import WorkUnit
@@ -82,7 +82,7 @@ class WorkUnitOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untype
             self._refuse_in_vain(context["ti"])
             uris = self._uris(context)
             units = self._batch_units(uris)
-            return self._advance(units, uris, context) if units else self._finish(self._run(uris[0], context), uris, context)
+            return self._advance(units, uris, context) if units else self._finish(self._run_all(uris, context), uris, context)
 
     def resume(self, context: Context, event: Mapping[str, Any], uris: Sequence[str]) -> list[dict[str, Any]] | None:
         """Go on when the trigger of the Batch backend has fired."""
@@ -198,6 +198,11 @@ class WorkUnitOperator(BaseOperator):  # type: ignore[misc]  # Airflow is untype
         state: State = "cancelled" if isinstance(error, Cancelled) else "failed"
         kind = kind_of(self.unit["id"]) if self.unit else self.task_id
         record_unit(kind, state, error_code=error.code, backend="batch" if kind in get_settings().batch_units else "local")
+
+    def _run_all(self, uris: Sequence[str], context: Context) -> Document:
+        results = [self._run(uri, context) for uri in uris]
+        # A group was planned for Batch, which the settings have left since.
+        return results[0] if len(results) == 1 else summed([UnitResult.model_validate(result) for result in results])
 
     def _run(self, uri: str, context: Context) -> Document:
         logger.info("Running %s (by hand: python -m include.worker run %s)", uri, uri)
