@@ -289,6 +289,13 @@ def test_every_part_of_airflow_that_speaks_to_aws_takes_its_role() -> None:
     assert set(accounts.split()) == {"worker", "triggerer", "api-server", "dag-processor"}
 
 
+def test_the_chart_mounts_no_local_settings_over_those_in_the_plugin_folder() -> None:
+    values = yaml.safe_load((INFRA / "helm/values.yaml").read_text())
+    assert values["airflowLocalSettings"] == ""
+    assert (INFRA.parent / "plugins/airflow_local_settings.py").exists()
+    assert values["config"]["core"]["plugins_folder"].endswith("/plugins")
+
+
 def test_the_chart_gets_settings_and_secrets_under_the_names_of_the_manual() -> None:
     values = yaml.safe_load((INFRA / "helm/values.yaml").read_text())
     text = (INFRA.parent / "docs/aws.md").read_text()
