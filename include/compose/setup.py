@@ -1,4 +1,4 @@
-"""The init job of docker-compose.yaml: makes what is missing, and changes nothing that is there.
+"""The init job of docker-compose.yaml: makes what is missing, and changes nothing that is there but the slots of the pools.
 
 Buckets with CORS, DynamoDB tables, Airflow's database, pools, the first administrator, and the user in whose name the HTTP
 contracts act, which has no password that anybody knows. It may run any number of times.
