@@ -6,12 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from boto3.exceptions import Boto3Error
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ReadTimeoutError,
+)
 from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError, S3UploadFailedError
 
 from include.errors import MediaError, NotFound, ObjectExists, StorageDenied, StorageError
 
-__all__ = ["error_code", "translated"]
+__all__ = ["error_code", "is_lost_answer", "translated"]
 
 _ABSENT = {"404", "NoSuchKey", "NotFound", "NoSuchBucket", "NoSuchVersion"}
 _DENIED = {
@@ -30,6 +37,11 @@ _PRESENT = {"409", "412", "ConditionalRequestConflict", "PreconditionFailed"}
 def error_code(error: ClientError) -> str:
     """Return S3's error code, or the HTTP status as text where the answer had no body (HEAD)."""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def is_lost_answer(error: BaseException) -> bool:
+    """Tell whether the request may have arrived, and only its answer has not."""
+    return isinstance(error, (ConnectionClosedError, ReadTimeoutError))
 
 
 @contextmanager

@@ -60,6 +60,8 @@ class HookBatchService:
         self._conn_id = aws_conn_id
         self._hook = BatchClientHook(aws_conn_id=aws_conn_id)
         self._client: Any = self._hook.get_conn()
+        # The SDK would send a request again whose answer was lost, and Batch takes each for another job. Ours are found by name.
+        self._client.meta.events.register_first("needs-retry.batch.SubmitJob", _give_up_where_the_answer_was_lost)
 
     def submit(self, document: Mapping[str, Any]) -> str:
         """See :meth:`BatchService.submit`."""
@@ -115,6 +117,13 @@ class HookBatchService:
     def address(self) -> dict[str, str]:
         """See :meth:`BatchService.address`."""
         return {"region_name": self._hook.conn_region_name, "aws_partition": self._hook.conn_partition}
+
+
+def _give_up_where_the_answer_was_lost(caught_exception: Exception | None, **_: Any) -> None:
+    from include.media_store.errors import is_lost_answer  # noqa: PLC0415  brings boto3
+
+    if caught_exception is not None and is_lost_answer(caught_exception):
+        raise caught_exception
 
 
 @contextmanager

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ReadTimeoutError
 from moto import mock_aws
 from moto.batch.models import batch_backends
+from moto.core.models import botocore_stubber
 
 from include.embedded.batch import end_containers, image_name, job_environment, make_resources
 from include.errors import InternalError
@@ -43,6 +47,11 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def service(aws: None) -> HookBatchService:
     return HookBatchService()
+
+
+class _Body(BytesIO):
+    def stream(self) -> Iterator[bytes]:
+        yield self.read()
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -91,6 +100,23 @@ def test_a_submitted_job_is_described_and_found_by_its_name_in_its_queue(service
     assert service.find(QUEUES[1], prefix) == []
     assert service.find(QUEUES[0], prefix.replace("audio", "audiX")) == []
     assert service.describe("no such job") is None
+
+
+def test_a_job_whose_answer_was_lost_is_not_submitted_again_by_the_sdk(service: HookBatchService) -> None:
+    def lose_answer(event_name: str, request: Any, **_: Any) -> None:
+        botocore_stubber(event_name, request)
+        raise ReadTimeoutError(endpoint_url=request.url)
+
+    service._client.meta.events.register_first("before-send.batch.SubmitJob", lose_answer)
+    with pytest.raises(InternalError, match="ReadTimeoutError"):
+        service.submit(document())
+    assert len(service.find(QUEUES[0], Work((audio_unit(),)).prefix)) == 1
+
+
+def test_a_job_that_batch_had_no_time_for_is_submitted_again_by_the_sdk(service: HookBatchService) -> None:
+    answers = iter([AWSResponse("https://batch", 429, {}, _Body(b'{"code": "TooManyRequestsException"}'))])
+    service._client.meta.events.register_first("before-send.batch.SubmitJob", lambda **_: next(answers, None))
+    assert service.submit(document())
 
 
 def test_children_of_an_array_job_are_not_taken_for_jobs(service: HookBatchService) -> None:
