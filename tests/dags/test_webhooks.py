@@ -194,6 +194,17 @@ def test_the_outcome_of_an_earlier_attempt_is_not_told(job: Job) -> None:
     assert told.types == ["transcode.failed"]
 
 
+@pytest.mark.parametrize(("state", "report", "how"), [("done", "success", "succeeded"), ("failed", "failed", "failed")])
+def test_an_end_is_told_again_as_it_was_where_this_task_alone_was_cleared_and_the_run_has_begun_anew_with_it(
+    job: Job, state: str, report: str, how: str
+) -> None:
+    outcome(job, state, year=2025)
+    told = Told()
+    assert run(Trigger(job, told, {"report": report})) is TaskSuccessEvent
+    assert told.types == [f"transcode.{how}"]
+    assert (told.events[0].data.get("error") or {}).get("code") == (None if state == "done" else "InvalidInputData")
+
+
 def test_what_was_stopped_and_started_again_in_airflow_has_failed_when_it_fails(job: Job) -> None:
     for at, how in (("2025-12-31T23:59:59+00:00", "failed"), ("2026-01-01T00:00:00+00:00", "cancelled")):
         job.store.put_bytes(job.bucket, job.cancelled_key, json.dumps({"at": at}).encode())

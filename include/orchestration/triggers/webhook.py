@@ -172,12 +172,15 @@ class WebhookTrigger(BaseTrigger):  # type: ignore[misc]  # Airflow is untyped h
 
     def _outcome(self, job: Job) -> tuple[Outcome | None, bool]:
         """Return what this attempt's report wrote, and whether the run was stopped."""
-        if self._states([self.report]).get(self.report) not in {"success", "failed"}:
+        report = self._states([self.report]).get(self.report)
+        if report not in {"success", "failed"}:
             # Who stops a run takes its report away.
             return None, True
         outcome, began = job.read_outcome(), self.task_instance.get_template_context()["dag_run"].start_date
-        if outcome is not None and began is not None and outcome.finished_at < began.replace(microsecond=0):
-            # That of an earlier attempt says nothing of this one.
+        is_older = outcome is not None and began is not None and outcome.finished_at < began.replace(microsecond=0)
+        if outcome is not None and is_older and (outcome.state == "done") != (report == "success"):
+            # That of an earlier attempt says nothing of this one. Where the two agree it is the same one: this task alone was
+            # cleared, to tell the end again, and Airflow has the run begin anew with that.
             outcome = None
         return outcome, job.is_cancelled(began)
 
