@@ -12,8 +12,8 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +50,18 @@ def main() -> int:
     _remove_former(work, arguments.video)
     if numbered:
         say(f"==> making clips: {arguments.seconds} s of 1280x720 and 8 s of 320x180, numbered frames, 440 Hz tone")
-    maker = threading.Thread(target=_make_clips, args=(None if numbered else clip, work, arguments.seconds))
-    maker.start()
+    made = ThreadPoolExecutor(1).submit(_make_clips, None if numbered else clip, work, arguments.seconds)
+    if not numbered and made.exception():
+        say(f"demo: no video can be read from {clip}; what ffmpeg says of it stands above")
+        return 2
     if arguments.compose:
-        maker.join()
+        made.result()
         return _run(ComposeStack.of(arguments.compose), clip, small, work, numbered)
     was_running = connect() is not None
     if up() != 0:
         return 1
     try:
-        maker.join()
+        made.result()
         stack = connect()
         if stack is None:
             say("demo: the stack has gone; see its logs")
