@@ -111,6 +111,11 @@ class Transfer:
         except httpx.HTTPError as error:
             # Messages of the network's layers may hold addresses.
             raise Lost(f"The source {self._url.redacted} cannot be fetched ({type(error).__name__}).") from error
+        except UnicodeError as error:
+            # httpx decodes what follows xn-- in a host.
+            raise InvalidInputData(
+                f"The source {self._url.redacted} has, or redirects to, a host whose xn--… is no international name."
+            ) from error
 
     def _follow(self, headers: dict[str, str]) -> httpx.Response:
         url = self._url

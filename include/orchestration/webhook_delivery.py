@@ -105,7 +105,8 @@ class Courier:
                     delivery.attempts += 1
                     delivery.answer = await self._attempt(webhook, callback.url, delivery, body)
             delivery.delivered = True
-        except (httpx.HTTPError, _Refused, InvalidInputData, ParameterError, TimeoutError) as error:
+        # httpx decodes what follows xn-- in a host, and raises UnicodeError where that is no international name.
+        except (httpx.HTTPError, _Refused, InvalidInputData, ParameterError, TimeoutError, UnicodeError) as error:
             delivery.answer = _reason(error)
             logger.warning("%s to %s: not delivered in %d attempts", event.type, shown, delivery.attempts)
         record_webhook(event.type, delivered=delivery.delivered, attempts=delivery.attempts)
@@ -162,6 +163,8 @@ def _seconds(text: str) -> float:
 def _reason(error: BaseException) -> str:
     if isinstance(error, (_Refused, InvalidInputData, ParameterError)):
         return str(error)
+    if isinstance(error, UnicodeError):
+        return "its host is no international name"
     # What the transport says may repeat the address.
     return "no answer in time" if isinstance(error, (TimeoutError, httpx.TimeoutException)) else type(error).__name__
 

@@ -86,6 +86,15 @@ def test_looking_at_a_file_fetches_nothing(server: Web) -> None:
     assert look_at(url, settings=SETTINGS, check=lambda: None) == Origin(3_000_000, '"7"', "")
 
 
+@pytest.mark.parametrize("how", ["named", "redirected to"])
+def test_a_host_that_is_no_international_name_is_invalid(how: str, server: Web, tmp_path: Path) -> None:
+    host = "http://xn--ls8h.example/a"
+    server.answers["/a"] = lambda exchange: exchange.reply(302, Location=host)
+    url = parse_source(host if how == "named" else server.url("/a"))
+    with pytest.raises(InvalidInputData, match="is no international name"):
+        download(url, tmp_path / "file", settings=SETTINGS, check=lambda: None, on_bytes=lambda count: None)
+
+
 # -- what breaks off goes on
 
 

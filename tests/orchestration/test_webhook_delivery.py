@@ -142,6 +142,12 @@ def test_a_server_that_is_not_there_is_an_answer_too() -> None:
     assert (delivery.delivered, delivery.attempts, delivery.answer) == (False, 2, "ConnectError")
 
 
+def test_a_host_that_is_no_international_name_is_an_answer_too() -> None:
+    """There are such names (an emoji, say), which the system would find."""
+    delivery = send("http://xn--ls8h.example/hook", attempts=2)
+    assert (delivery.delivered, delivery.attempts, delivery.answer) == (False, 1, "its host is no international name")
+
+
 def test_without_a_secret_nothing_is_sent() -> None:
     with receiver() as hook:
         delivery = send(hook.url, client="stranger")
