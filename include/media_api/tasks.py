@@ -78,12 +78,15 @@ async def stop(client: SignedClient, services: ServicesDependency, task_id: str)
     run, job = known.run, task_status.job_of(services, known.request)
     if run is None or run.is_finished or await run_sync(task_status.settled, job, run) is not None:
         return task
-    if task.task_status is not TaskStatusName.CANCELLED:
+    is_told_of = task.task_status is TaskStatusName.CANCELLED
+    if not is_told_of:
         await run_sync(job.note_cancelled)
     try:
         await task_status.end_run(services.gateway, task_status.dag_of(known.request), run)
     except MediaError:
-        # It goes on, and the client is told so: then it must not look stopped once it is done.
-        await run_sync(services.store.delete, job.bucket, job.cancelled_key)
+        # It goes on, and the client is told so: then it must not look stopped once it is done. The note of an earlier request,
+        # which was told that the task is stopped, stays: a live unit may not have seen it yet.
+        if not is_told_of:
+            await run_sync(services.store.delete, job.bucket, job.cancelled_key)
         raise
     return await show(client, services, task_id)

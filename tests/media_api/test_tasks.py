@@ -511,6 +511,25 @@ def test_a_stop_that_airflow_did_not_hear_is_repeated(demo: Caller, airflow: Fak
     assert run.state == "failed"
 
 
+def test_a_stop_that_was_promised_holds_though_the_next_request_for_it_fails(demo: Caller, airflow: FakeAirflow) -> None:
+    task_id = created(demo, **LIVE)
+    now = datetime.now(timezone.utc)
+    airflow.begin("live", run_id("demo", task_id), begun=now)
+    airflow.task_states[run_id("demo", task_id)] = (TaskState("live", -1, "running", start_date=now),)
+    assert demo("DELETE", f"{TASKS}/{task_id}").json()["task_status"] == "CANCELLED"
+    original, asked = airflow.tasks, []
+
+    async def fail_once_it_is_to_be_stopped(dag_id: str, run_ids: Any) -> Any:
+        asked.append(dag_id)
+        if len(asked) == 2:
+            raise InternalError("Airflow's database does not answer; please try again.")
+        return await original(dag_id, run_ids)
+
+    airflow.tasks = fail_once_it_is_to_be_stopped  # type: ignore[method-assign]
+    assert demo("DELETE", f"{TASKS}/{task_id}").status_code == 500
+    assert demo.show(task_id)["task_status"] == "CANCELLED"
+
+
 # -- listing
 
 
