@@ -9,6 +9,7 @@ from include.errors import InputNotSupported, MediaError, OutputNotSupported, Pa
 from include.ffmpeg_ops.codecs import CODECS
 from include.ffmpeg_ops.compatibility import check_audio, check_playlist, check_video
 from include.ffmpeg_ops.encodings import Encoding, TaskProfile
+from include.ffmpeg_ops.live.commands import sound_of
 from include.ffmpeg_ops.sounds import FORMATS
 from include.ffmpeg_ops.tools import has_protocol
 from include.settings import Settings
@@ -46,6 +47,7 @@ def check_live(profile: TaskProfile, source_scheme: str, targets: Sequence[tuple
                 check_video(container, CODECS[encoding.format])
             if encoding.audio_format != "copy":
                 check_audio(container, FORMATS[encoding.audio_format].codec)
+                sound_of(encoding, flv=container == "flv")
         except MediaError as error:
             raise ParameterError(
                 f"The profile {profile.profile_name} does not suit the {scheme} target: {error.message}"

@@ -10,9 +10,9 @@ from pathlib import Path
 from include.ffmpeg_ops.codecs import video_options
 from include.ffmpeg_ops.encodings import Encoding
 from include.ffmpeg_ops.runner import Command, input_options
-from include.ffmpeg_ops.sounds import audio_options, choose_sound
+from include.ffmpeg_ops.sounds import Sound, audio_options, choose_sound
 
-__all__ = ["Opened", "ingest", "relay", "remux"]
+__all__ = ["Opened", "ingest", "relay", "remux", "sound_of"]
 
 # Pictures and sound are known after this much of a live stream at the latest.
 _ANALYSIS = ("-probesize", "10000000", "-analyzeduration", "5000000")
@@ -89,6 +89,16 @@ def ingest(
     )
 
 
+def sound_of(encoding: Encoding, *, flv: bool) -> Sound:
+    """Return what a source's sound becomes, which is not copied; :class:`OutputNotSupported` where the profile's cannot be."""
+    return choose_sound(
+        encoding,
+        "flv" if flv else "mpegts",
+        channels=encoding.channels or _CHANNELS,
+        sample_rate=encoding.audio_samplerate or _SAMPLE_RATE,
+    )
+
+
 def relay(target: Opened) -> Command:
     """Return the command that sends a transport stream from standard input to a live target as it is, with times from zero."""
     protocols = ",".join(filter(None, ("pipe", target.protocols)))
@@ -159,12 +169,7 @@ def _filters(encoding: Encoding) -> list[str]:
 def _audio(encoding: Encoding, flv: bool) -> tuple[str, ...]:
     if encoding.audio_format == "copy":
         return ("-c:a", "copy")
-    sound = choose_sound(
-        encoding,
-        "flv" if flv else "mpegts",
-        channels=encoding.channels or _CHANNELS,
-        sample_rate=encoding.audio_samplerate or _SAMPLE_RATE,
-    )
+    sound = sound_of(encoding, flv=flv)
     # Gaps are filled with silence, so that sound and pictures stay together.
     filters = ("-af", "aresample=async=1:first_pts=0", "-ac", str(sound.channels), "-ar", str(sound.sample_rate))
     return (*filters, *audio_options(sound.format.name, sound.bit_rate))
