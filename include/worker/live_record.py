@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from include.errors import MediaError, NotFound
 from include.ffmpeg_ops.live.backoff import Backoff
@@ -25,6 +25,8 @@ __all__ = ["Recorder"]
 
 logger = logging.getLogger(__name__)
 
+Answer = TypeVar("Answer")
+
 _LOOK_SECONDS = 0.25
 # Where one picture says nothing of how long it is shown.
 _PICTURE_TICKS = CLOCK // 25
@@ -34,7 +36,7 @@ class Recorder(Target):
     """A recording as HLS: MPEG-TS segments beside the playlist, whose bucket and key are ``where``; it is closed at the end.
 
     What a recording has when it ``resumes`` stays in it. Segments wait in ``folder`` until they are stored; where one could not
-    be stored for ``patience`` seconds, the recording ends before it.
+    be stored for ``patience`` seconds, the recording ends before it. So long the store may be away at the beginning, too.
     """
 
     def __init__(
@@ -89,14 +91,15 @@ class Recorder(Target):
     def _begin(self) -> None:
         if self._resumes:
             try:
-                self._entries = read(self._store.get_bytes(self.bucket, self.key).decode())
+                playlist = self._patiently(lambda: self._store.get_bytes(self.bucket, self.key))
+                self._entries = read(playlist.decode())
                 if self._entries:
                     self._number = 1 + int(PurePosixPath(self._entries[-1].name).stem.rpartition("-")[2])
                 return
             except NotFound:
                 pass
         # A playlist that is there would tell of segments that are about to be replaced.
-        self._store.delete(self.bucket, self.key)
+        self._patiently(lambda: self._store.delete(self.bucket, self.key))
 
     def _record(self, pool: ThreadPoolExecutor) -> None:
         while not self.outlet.drained:
@@ -155,12 +158,11 @@ class Recorder(Target):
         text = render(self._entries, ended=ended).encode()
         self._patiently(lambda: self._store.put_bytes(self.bucket, self.key, text, content_type="application/vnd.apple.mpegurl"))
 
-    def _patiently(self, action: Callable[[], object]) -> None:
+    def _patiently(self, action: Callable[[], Answer]) -> Answer:
         backoff = Backoff(self._patience)
         while True:
             try:
-                action()
-                return
+                return action()
             except MediaError as error:
                 pause = backoff.wait() if error.retryable else None
                 if pause is None:

@@ -35,6 +35,27 @@ class Refusing(S3ObjectStore):
         return super().upload(path, bucket, key, content_type)
 
 
+class Away(S3ObjectStore):
+    """A store that is not there for the first ``times``."""
+
+    def __init__(self, client: Any, times: int) -> None:
+        super().__init__(client=client)
+        self.times = times
+
+    def get_bytes(self, bucket: str, key: str) -> bytes:
+        self.answer()
+        return super().get_bytes(bucket, key)
+
+    def delete(self, bucket: str, key: str) -> None:
+        self.answer()
+        super().delete(bucket, key)
+
+    def answer(self) -> None:
+        self.times -= 1
+        if self.times >= 0:
+            raise StorageError("The store does not answer.")
+
+
 def stream(seconds: int, begins: int = 0) -> list[Piece]:
     """A picture a second, a keyframe every other."""
     times = range(begins, begins + seconds)
@@ -123,6 +144,17 @@ def test_a_store_that_is_away_for_a_while_gets_everything_in_the_end(
     store = Refusing(s3_connection, times=2)
     assert record(store, bucket, key, tmp_path / "out", stream(8)).state == "done"
     assert [name for name, _, _ in segments(store, bucket, key)] == ["show-00000.ts", "show-00001.ts"]
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+def test_a_store_that_is_away_when_a_recording_begins_costs_it_nothing(
+    resumes: bool, store: S3ObjectStore, s3_connection: Any, bucket: str, key: str, tmp_path: Path
+) -> None:
+    record(store, bucket, key, tmp_path / "out", stream(4))
+    away = Away(s3_connection, times=2)
+    assert record(away, bucket, key, tmp_path / "out", stream(4, begins=100), resumes=resumes).state == "done"
+    before = [("show-00000.ts", 4, False)] if resumes else []
+    assert segments(store, bucket, key) == [*before, (f"show-{len(before):05d}.ts", 4, resumes)]
 
 
 def test_one_that_stays_away_ends_the_recording(s3_connection: Any, bucket: str, key: str, tmp_path: Path) -> None:
