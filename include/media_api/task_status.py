@@ -217,7 +217,8 @@ def _has_reported(states: Sequence[TaskState]) -> bool:
 def _weights(services: Services, run: Run, job: Job) -> tuple[float, ...]:
     def read() -> tuple[float, ...] | None:
         plan = job.read_result("plan")
-        return weights_of(plan.units, services.settings) if plan else None
+        # A plan that has failed has none, and may be tried again.
+        return weights_of(plan.units, services.settings) if plan and plan.units else None
 
     return services.weights.get((run.run_id, run.start_date), read) or ()
 

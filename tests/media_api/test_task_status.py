@@ -120,6 +120,17 @@ def test_progress_knows_weights_as_soon_as_units_are_at_work(files: Watched, mon
     assert files.show()["progress"] == 12
 
 
+def test_progress_knows_weights_though_the_plan_has_failed_once(files: Watched) -> None:
+    files.begin()
+    files.result("plan", status="failed")
+    files.tell(TaskState("plan", -1, "up_for_retry"))
+    assert files.show()["progress"] == 0
+    units = tuple(UnitSummary(id=f"video-0000{n}", key="k", label="", weight=weight) for n, weight in enumerate((3.0, 1.0)))
+    files.result("plan", units=units)
+    files.tell(TaskState("plan", -1, "success"), TaskState("encode", 0, "success"), TaskState("encode", 1, "running", 0.0))
+    assert files.show()["progress"] == 69
+
+
 def test_a_task_that_is_done_is_at_a_hundred(files: Watched) -> None:
     files.begin("success")
     files.end("done")
