@@ -30,6 +30,7 @@ __all__ = ["TablesDependency", "check", "find_profile", "router"]
 log = logging.getLogger(__name__)
 
 MOST_PROFILES = 500  # of a client: the list is one answer
+LONGEST_NAME = 128
 
 router = APIRouter(tags=["profiles"], dependencies=[Depends(Version)])
 
@@ -91,17 +92,19 @@ def find_profile(tables: Tables, client: str, name: str) -> TaskProfile:
     profile = named_profile(name)
     if profile is not None:
         return profile
-    document = tables.get_profile(client, name) if name else None
-    if document is None:
+    # DynamoDB takes no longer key for a question, either.
+    document = tables.get_profile(client, name) if 0 < len(name) <= LONGEST_NAME else None
+    profile = _readable(document) if document else None
+    if profile is None:
         raise Refusal(404, "NoSuchProfile", "There is no profile of this name; GET the list of profiles to see yours.")
-    return TaskProfile.model_validate(document)
+    return profile
 
 
 def _readable(document: Mapping[str, Any]) -> TaskProfile | None:
     try:
         return TaskProfile.model_validate(document)
     except ValidationError as error:
-        log.warning("A list goes without the profile %s: %s", document.get("profile_name"), error)
+        log.warning("The profile %s is as good as absent: %s", document.get("profile_name"), error)
         return None
 
 
@@ -118,7 +121,11 @@ def _create(settings: Settings, tables: Tables, client: str, profile: TaskProfil
     if named_profile(name) is not None:
         raise Refusal(400, "ProfileExists", f"The name {name} is taken by a profile that everybody has; choose another.")
     check(profile, settings)
-    if tables.get_profile(client, name) is None and len(tables.list_profiles(client)) >= MOST_PROFILES:
+    there = tables.get_profile(client, name)
+    if there is not None and _readable(there) is None:
+        # Of another version: nobody sees it, so it is in nobody's way.
+        tables.delete_profile(client, name)
+    elif there is None and len(tables.list_profiles(client)) >= MOST_PROFILES:
         raise ParameterError(f"You have {MOST_PROFILES} profiles, which is the most; delete one first.")
     try:
         tables.add_profile(client, name, profile.model_dump(mode="json"))

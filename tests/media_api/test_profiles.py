@@ -186,3 +186,24 @@ def test_a_profile_that_cannot_be_read_is_left_out_of_the_list(demo: Caller, tab
     before = names(demo)
     tables.profiles["demo", "broken"] = {"profile_name": "broken", "encodings": "of another version"}
     assert names(demo) == before
+
+
+def test_a_profile_that_cannot_be_read_is_as_good_as_absent(demo: Caller, tables: MemoryTables, store: MemoryStore) -> None:
+    store.add("in/talk.mp4")
+    tables.profiles["demo", "news_720p"] = {"profile_name": "news_720p", "encodings": "of another version"}
+    answers = [demo("GET", f"{ONE}/news_720p"), demo("DELETE", f"{ONE}/news_720p"), demo.create(profile_name="news_720p")]
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(404, "NoSuchProfile")] * 3
+    assert make(demo).status_code == 200
+    assert demo.create(profile_name="news_720p").status_code == 200
+
+
+def test_a_name_that_no_profile_can_have_is_not_looked_up(
+    demo: Caller, tables: MemoryTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DynamoDB refuses the question."""
+    asked: list[str] = []
+    monkeypatch.setattr(tables, "get_profile", lambda client, name: asked.append(name))
+    assert demo("GET", f"{ONE}/{'x' * 128}").status_code == 404
+    answer = demo("GET", f"{ONE}/{'x' * 1025}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "NoSuchProfile")
+    assert asked == ["x" * 128]
