@@ -232,6 +232,23 @@ def test_a_target_that_is_back_goes_on_with_a_keyframe(
     assert told["frames"] + told["dropped"] == result.metrics["frames"]
 
 
+def test_a_target_that_hangs_up_on_a_stream_that_has_fallen_silent_has_not_failed(
+    make: Callable[..., LiveTask], server: RtmpServer, other_server: RtmpServer
+) -> None:
+    """Many servers do so sooner than it is known that the source does not come back."""
+    task = make(server.url("live", "in"), other_server.url("kept", "a"), live_reconnect_seconds=4)
+    with task.running():
+        with publisher(server.url("live", "in"), 100) as source:
+            source.wait(20)
+        await_that("it is missed", lambda: task.events[-1]["source"] == "reconnecting")
+        other_server.stop()
+        result = task.ended(40)
+    assert result.status == "done", result.error
+    (told,) = result.metrics["targets"]
+    assert (told["state"], told["reconnects"]) == ("done", 0)
+    assert told["frames"] >= result.metrics["frames"] - 1
+
+
 def test_a_task_without_a_target_left_ends_at_once(make: Callable[..., LiveTask], server: RtmpServer) -> None:
     task = make(server.url("live", "in"), f"rtmp://127.0.0.1:{free_port()}/kept/a", live_reconnect_seconds=1)
     with publisher(server.url("live", "in"), 1000), task.running():

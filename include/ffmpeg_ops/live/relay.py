@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -23,6 +24,7 @@ __all__ = ["Relay"]
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.25
+_SILENT_SECONDS = 3.0
 
 
 class Relay(Target):
@@ -46,6 +48,7 @@ class Relay(Target):
         self._settings = settings
         self._backoff = Backoff(settings.live_reconnect_seconds)
         self._earlier = self._muxed = self._written = self._lost = 0
+        self._wrote_at = 0.0
 
     @property
     def frames(self) -> int:
@@ -88,12 +91,28 @@ class Relay(Target):
                 while piece is not None and not piece.differs_from(first):
                     self._write(feeding, piece)
                     piece = self._next(feeding)
-                feeding.finish(self._settings.stall_seconds)
+                if piece is None:
+                    self._take_leave(feeding)
+                else:
+                    feeding.finish(self._settings.stall_seconds)
                 return piece
         finally:
             self._earlier += self._muxed
             self._lost += max(0, self._written - self._muxed)
             self._muxed = self._written = 0
+
+    def _take_leave(self, feeding: Feed) -> None:
+        """Tell the target of the end; it may have hung up since the stream fell silent, before that was known to be the end."""
+        try:
+            feeding.finish(self._settings.stall_seconds)
+        except Cancelled:
+            raise
+        except MediaError as error:
+            # The last picture is held back until something follows it.
+            is_all_there = self._written - self._muxed <= 1
+            if not is_all_there or time.monotonic() - self._wrote_at < _SILENT_SECONDS:
+                raise
+            logger.info("%s hung up on a stream that had fallen silent: %s", self.url, error.message)
 
     def _feeding(self, command: Command) -> AbstractContextManager[Feed]:
         return feed(command, on_progress=self._on_progress, cancelled=self._abort, settings=self._settings)
@@ -103,6 +122,7 @@ class Relay(Target):
         # Also where it does not get there: then it is lost.
         self._written += piece.picture
         feeding.write(data, self._settings.stall_seconds)
+        self._wrote_at = time.monotonic()
         self._sent.add(len(data))
 
     def _next(self, feeding: Feed | None = None) -> Piece | None:
