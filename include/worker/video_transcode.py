@@ -254,6 +254,7 @@ def element_of(settings: Settings, request: VideoTranscodeRequest, client: str |
     if len(stem.encode()) > _MAX_NAME_BYTES or len((output_folder + stem).encode()) > _MAX_KEY_BYTES:
         return Element("refused", source.key, error="The output's key would be too long for S3; use a shorter name or dst.")
     try:
+        check_key(source.key)
         transcode = TranscodeRequest(
             bucket=request.bucket,
             source_key=source.key,
@@ -265,8 +266,9 @@ def element_of(settings: Settings, request: VideoTranscodeRequest, client: str |
             content_provider=request.contentprovider,
             client=client,
         )
-    except ValidationError as error:
-        return Element("refused", source.key, error=f"The name cannot be used: {error.errors()[0]['msg']}.")
+    except ValueError as error:
+        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"it {error}"
+        return Element("refused", source.key, error=f"The name cannot be used: {why}.")
     return Element("transcode", source.key, transcode, source)
 
 

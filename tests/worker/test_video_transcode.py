@@ -309,6 +309,14 @@ def test_an_output_key_that_s3_would_not_take_is_refused_by_itself(store: Memory
     assert found == {key: "refused", "in/zz.mp4": "transcode"}
 
 
+@pytest.mark.parametrize("key", ["in/x/../y.mp4", "in/./y.mp4", "in/\x01.mp4", "in/a\x7f.mp4"])
+def test_a_key_that_is_refused_as_src_is_refused_in_a_folder_too(store: MemoryStore, key: str) -> None:
+    store.add(key)
+    (element,) = resolve(store, settings(), request())
+    assert (element.status, element.src) == ("refused", key)
+    assert "The name cannot be used: it must not h" in (element.error or "")
+
+
 def test_more_files_than_the_cap_are_refused_with_its_name(store: MemoryStore) -> None:
     store.add(*(f"in/{number:04}.mp4" for number in range(12)))
     assert len(resolve(store, settings(max_files_per_request=12), request())) == 12
