@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -97,7 +98,9 @@ class Sender:
                 self._send_parts(upload, missing, writer)
             upload = self._noticed(upload)
             if all(part["complete"] for part in upload["parts"]):
-                self._note.unlink(missing_ok=True)
+                # Where it could not be kept it cannot be removed; one that stays names an upload that lacks nothing.
+                with suppress(OSError):
+                    self._note.unlink(missing_ok=True)
                 return upload
         raise StorageError(f"Upload {upload['id']} still lacks parts after {_ROUNDS} attempts; run the command again.")
 

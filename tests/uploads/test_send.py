@@ -246,6 +246,14 @@ def test_a_file_that_changes_meanwhile_is_an_error(server: FakeApi, api: UploadA
         one.send()
 
 
+def test_a_file_beside_which_nothing_can_be_kept_arrives_all_the_same(server: FakeApi, api: UploadApi, tmp_path: Path) -> None:
+    # As on a card that is mounted read-only: neither writing the note nor removing it is possible.
+    film = tmp_path / f"{'f' * 246}.mp4"
+    film.write_bytes(CONTENT)
+    upload = sender(api, film).send()
+    assert arrived(server, upload) == CONTENT
+
+
 def test_a_wrong_key_is_told_in_the_servers_words(server: FakeApi, film: Path) -> None:
     with pytest.raises(AccessDenied, match="key is missing or wrong"):
         sender(UploadApi(server.url, "wrong"), film).send()
