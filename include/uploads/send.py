@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import sys
 import threading
 import time
@@ -118,7 +119,9 @@ class Sender:
         return None if _has_failed(upload) else upload
 
     def _create(self) -> dict[str, Any]:
-        body = {"filename": self._path.name, "size": self._stamp.size, **self._body}
+        # Linux takes any bytes for a name, JSON does not.
+        filename = os.fsencode(self._path.name).decode(errors="replace")
+        body = {"filename": filename, "size": self._stamp.size, **self._body}
         if self._digest:
             body["sha256"] = self._sha256()
         upload = self._api.create(self._atom_id, body)

@@ -254,6 +254,13 @@ def test_a_file_beside_which_nothing_can_be_kept_arrives_all_the_same(server: Fa
     assert arrived(server, upload) == CONTENT
 
 
+def test_a_file_whose_name_is_no_utf8_is_sent_under_one_that_is(server: FakeApi, api: UploadApi, tmp_path: Path) -> None:
+    film = tmp_path / os.fsdecode(b"K\xe4se.mp4")
+    film.write_bytes(CONTENT)
+    upload = sender(api, film).send()
+    assert server.uploads.read(ATOM, upload["id"]).filename == "K\ufffdse.mp4"
+
+
 def test_a_wrong_key_is_told_in_the_servers_words(server: FakeApi, film: Path) -> None:
     with pytest.raises(AccessDenied, match="key is missing or wrong"):
         sender(UploadApi(server.url, "wrong"), film).send()
