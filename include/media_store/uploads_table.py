@@ -60,6 +60,9 @@ class DynamoUploadsTable:
                     ConditionExpression="attribute_not_exists(upload_id)",
                 )
         except _ConditionFailed as error:
+            # Where an answer was lost the SDK has asked again, and what is there is what was to be written.
+            if self.get(atom_id, upload_id) == dict(attributes):
+                return
             raise ObjectExists(f"There is an upload {upload_id} already.") from error
 
     def get(self, atom_id: str, upload_id: str, *, consistent: bool = True) -> dict[str, str] | None:
