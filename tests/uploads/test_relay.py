@@ -254,6 +254,15 @@ def test_two_relays_at_once_do_not_write_both(rig: Rig) -> None:
     rig.assert_one_right_video()
 
 
+def test_a_relay_that_does_not_get_the_lease_has_sent_nothing(rig: Rig) -> None:
+    rig.land(0)
+    assert rig.run().offset == PART
+    refused = rig.relay()
+    with Ledger(rig.table, rig.upload.reference, "other").lease(), pytest.raises(LeaseTaken):
+        refused.relay_available()
+    assert refused.sent == 0
+
+
 def test_a_part_replaced_after_it_was_sent_is_sent_again(rig: Rig) -> None:
     rig.land(0, 1, content=bytes(len(CONTENT)))
     assert rig.run().awaits == 2

@@ -108,11 +108,12 @@ class Ledger:
     def _take(self) -> None:
         for _ in range(_ATTEMPTS):
             self._text = _text(self._table, self._reference)
-            self.note = _parsed(self._text)
+            found = _parsed(self._text)
             now = self._clock()
-            if self.note.owner not in ("", self._owner) and self.note.until > now:
-                raise LeaseTaken(f"Another process relays upload {self._reference.upload_id} to YouTube.", self.note.until)
-            mine = self.note.model_copy(update={"owner": self._owner, "until": now + self._seconds})
+            if found.owner not in ("", self._owner) and found.until > now:
+                raise LeaseTaken(f"Another process relays upload {self._reference.upload_id} to YouTube.", found.until)
+            # Not ours before it is written: what another has sent is none of what this one tells.
+            mine = found.model_copy(update={"owner": self._owner, "until": now + self._seconds})
             try:
                 self._write(mine, "")
             except LeaseTaken:
