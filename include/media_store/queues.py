@@ -123,7 +123,8 @@ class DeadLetters:
         """
         left = self.queue.waiting()
         moved = 0
-        while moved < left and (messages := self.queue.receive(0, most=left - moved)):
+        # An answer without any waiting is of some of SQS's servers only, and may be empty though messages are there.
+        while moved < left and (messages := self.queue.receive(1, most=left - moved)):
             for message in messages:
                 target.send(message.body)
                 self.queue.delete(message)

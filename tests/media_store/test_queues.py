@@ -107,6 +107,27 @@ def test_dead_letters_go_back_once(client: Any, urls: tuple[str, str]) -> None:
     assert dead.redrive(queue) == 0
 
 
+class ManyServers:
+    """SQS, which asks some of its servers only where it need not wait, and so may say that a queue with few messages is empty."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def receive_message(self, **arguments: Any) -> Any:
+        return self.client.receive_message(**arguments) if arguments["WaitTimeSeconds"] else {}
+
+
+def test_few_dead_letters_are_found_wherever_they_lie(client: Any, urls: tuple[str, str]) -> None:
+    queue = Queue(urls[0], client=ManyServers(client))
+    dead = queue.dead_letters()
+    dead.queue.send("a")
+    assert dead.redrive(queue) == 1
+    assert (dead.queue.waiting(), queue.waiting()) == (0, 1)
+
+
 def test_a_queue_without_a_dead_letter_queue_is_told_of(client: Any) -> None:
     url = client.create_queue(QueueName="alone")["QueueUrl"]
     with pytest.raises(InternalError, match="redrive policy"):
