@@ -358,6 +358,21 @@ def test_a_file_that_changes_while_it_is_sent_is_not_mixed(
     expect(card.locator(".note")).to_contain_text("That is another version")
 
 
+def test_a_file_that_is_gone_before_it_begins_keeps_no_other_from_being_sent(
+    upload_page: Page, api: FakeApi, film: Path, tmp_path: Path
+) -> None:
+    page = upload_page
+    gone = tmp_path / "Gone.mp4"
+    gone.write_bytes(b"gone")
+    choose(page, gone, film)
+    expect(page.locator("#chosen li")).to_have_count(2)
+    gone.unlink()
+    card = start(page)
+    expect(page.get_by_role("alert")).to_contain_text("Gone.mp4: The file has changed or can no longer be read.")
+    expect(card.locator("header .badge")).to_have_text("Arrived, in work")
+    assert arrived(api) == CONTENT
+
+
 def test_one_who_may_only_look_is_told_so(page: Page, site: Site, api: FakeApi) -> None:
     site.viewer = Viewer(user="vera", can_start=False, can_change=False)
     visit(page, f"{site.url}/media/upload")

@@ -1,6 +1,8 @@
 // @ts-check
 /** Tells whether a file is the one that an upload was begun with, as it was then, without reading all of it. */
 
+import { UploadError } from "./uploader.js";
+
 const SAMPLES = 16;
 const SAMPLE = 16_384;
 
@@ -15,7 +17,7 @@ export async function fingerprint(file) {
   let one = 0x811c9dc5;
   let two = 0x01000193;
   for (const start of [...new Set(starts)]) {
-    const bytes = new Uint8Array(await file.slice(start, start + SAMPLE).arrayBuffer());
+    const bytes = new Uint8Array(await read(file.slice(start, start + SAMPLE)));
     for (const byte of bytes) {
       // FNV-1a, and the same the other way round.
       one = Math.imul(one ^ byte, 0x01000193);
@@ -23,6 +25,15 @@ export async function fingerprint(file) {
     }
   }
   return [one, two].map((half) => (half >>> 0).toString(16).padStart(8, "0")).join("");
+}
+
+/** @param {Blob} blob */
+async function read(blob) {
+  try {
+    return await blob.arrayBuffer();
+  } catch {
+    throw new UploadError("The file has changed, or can no longer be read.", "unreadable");
+  }
 }
 
 /**

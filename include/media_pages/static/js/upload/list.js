@@ -37,7 +37,8 @@ export class TransferList extends EventTarget {
     const others = [];
     for (const one of chosen) {
       const waiting = this.transfers.filter((transfer) => transfer.state === "absent");
-      const found = await first(waiting, async (transfer) => !(await transfer.give(one.file)));
+      // One that cannot be read is told of when it is to be sent.
+      const found = await first(waiting, async (transfer) => !(await transfer.give(one.file).catch(() => "content")));
       if (!found) others.push(one);
     }
     return others;

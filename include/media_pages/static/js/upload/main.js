@@ -21,8 +21,16 @@ shell("upload");
 const list = new TransferList();
 const input = /** @type {HTMLInputElement} */ (find("#files"));
 const form = new Form(async (rows, atom, fields) => {
-  for (const row of rows) await list.add(row, atom, fields(row));
-  announce(t("upload.started", { count: rows.length }));
+  let count = 0;
+  for (const row of rows) {
+    try {
+      await list.add(row, atom, fields(row));
+      count += 1;
+    } catch (error) {
+      toast(`${row.file.name}: ${explain(error)}`, "failed");
+    }
+  }
+  if (count) announce(t("upload.started", { count }));
 });
 
 /** @param {import("./picker.js").Chosen[]} chosen @param {number} [folders] */
@@ -38,15 +46,21 @@ async function act(action, transfer) {
   const { name } = transfer.record;
   if (action === "pause") transfer.pause();
   else if (action === "dismiss") transfer.forget();
-  else if (action === "abort") {
-    if (!(await confirm({ title: t("upload.abort.title"), text: t("upload.abort.text", { name }), action: t("upload.abort.yes"), danger: true }))) return;
+  else {
     try {
-      await transfer.abort();
-      announce(t("upload.aborted", { name }));
+      await (action === "abort" ? abort(transfer) : resume(transfer));
     } catch (error) {
-      toast(explain(error), "failed");
+      toast(`${name}: ${explain(error)}`, "failed");
     }
-  } else await resume(transfer);
+  }
+}
+
+/** @param {Transfer} transfer */
+async function abort(transfer) {
+  const { name } = transfer.record;
+  if (!(await confirm({ title: t("upload.abort.title"), text: t("upload.abort.text", { name }), action: t("upload.abort.yes"), danger: true }))) return;
+  await transfer.abort();
+  announce(t("upload.aborted", { name }));
 }
 
 /** @param {Transfer} transfer */
