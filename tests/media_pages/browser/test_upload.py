@@ -373,6 +373,17 @@ def test_a_file_that_is_gone_before_it_begins_keeps_no_other_from_being_sent(
     assert arrived(api) == CONTENT
 
 
+def test_a_title_is_never_cut_within_a_character(upload_page: Page, site: Site, api: FakeApi, tmp_path: Path) -> None:
+    page = upload_page
+    film = tmp_path / f"{'a' * 99}😀 and more.mp4"
+    film.write_bytes(CONTENT)
+    choose(page, film)
+    page.get_by_label("YouTube, sent").check()
+    card = start(page)
+    expect(card.locator(".badge").first).to_have_text("Arrived, in work")
+    assert site.bodies[-1]["title"] == "a" * 99
+
+
 def test_one_who_may_only_look_is_told_so(page: Page, site: Site, api: FakeApi) -> None:
     site.viewer = Viewer(user="vera", can_start=False, can_change=False)
     visit(page, f"{site.url}/media/upload")

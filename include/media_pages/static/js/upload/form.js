@@ -123,5 +123,7 @@ export class Form {
 
 /** A title for YouTube: the file's name without what the name of a file needs. @param {string} name */
 function titleOf(name) {
-  return name.replace(/\.[^.]+$/, "").replace(/[<>]/g, "_").replace(/_+/g, " ").trim().slice(0, 100);
+  const title = name.replace(/\.[^.]+$/, "").replace(/[<>]/g, "_").replace(/_+/g, " ").trim();
+  // Half of a character is no text that the server takes.
+  return title.slice(0, 100).replace(/[\uD800-\uDBFF]$/, "");
 }
