@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from include.errors import InternalError, NotFound
 from include.worker.job import Job
 from include.worker.requests import SuperResolutionRequest, TranscodeRequest
@@ -16,9 +18,18 @@ __all__ = ["is_made", "request_of"]
 
 
 def request_of(claim: Claim) -> TranscodeRequest | SuperResolutionRequest:
-    """Return what the claim's run is to do; the claim must not be that of a refusal."""
+    """Return what the claim's run is to do; the claim must not be that of a refusal.
+
+    Raises ``InternalError`` for what this version of Reelflow would not ask for.
+    """
     model = TranscodeRequest if claim.dag_id == "transcode" else SuperResolutionRequest
-    return model.model_validate(claim.conf)
+    try:
+        return model.model_validate(claim.conf)
+    except ValidationError as error:
+        raise InternalError(
+            f"The claim of {claim.key} is of another version of Reelflow; delete it to have the object looked at anew: "
+            f"ingest/open/{claim.id}.json below MEDIA_WORK_PREFIX."
+        ) from error
 
 
 def is_made(ingest: Ingest, claim: Claim) -> bool:

@@ -134,3 +134,13 @@ def test_a_claim_whose_run_cannot_be_started_keeps_no_other_from_its_own(bench: 
     with pytest.raises(InternalError):
         reconcile(bench.ingest, runs)
     assert len(runs.states) == 2
+
+
+def test_a_claim_of_another_version_of_reelflow_keeps_no_other_waiting(bench: Bench, runs: FakeRuns, claim: Claim) -> None:
+    # Claims outlive the version that has made them, and what a request may be is checked more narrowly with time.
+    Claims(bench.ingest).reopen(claim.model_copy(update={"conf": {**claim.conf, "name": "a/b"}}))
+    dispatch(bench.ingest, [bench.drop(f"{bench.transcode}{name}.mp4") for name in "ab"], runs)
+    runs.states.clear()
+    with pytest.raises(InternalError, match=f"{claim.key}.*{claim.id}.json"):
+        reconcile(bench.ingest, runs)
+    assert len(runs.states) == 2
