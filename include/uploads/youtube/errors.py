@@ -116,11 +116,12 @@ def refusal(response: httpx.Response, action: str) -> MediaError:
     why = f"Cannot {action}: YouTube answers {status}{f' {reason}' if reason else ''}"
     if words := _IN_WORDS.get(reason):
         why += f", {words}"
+    # Before the status: with 429 both are told, a used-up quota and what is only too fast.
+    if reason in _QUOTA:
+        return YouTubeQuotaExceeded(f"{why}.")
     # 409 is another writer, whose request YouTube still reads: that of a process that was killed, for a moment.
     if status in {408, 409, 425, 429} or status >= 500 or reason in _PATIENCE:
         return YouTubeUnavailable(f"{why}.", _retry_after(response))
-    if reason in _QUOTA:
-        return YouTubeQuotaExceeded(f"{why}.")
     if status == 401 or reason in _AUTH:
         return YouTubeAuthFailed(f"{why}. Check the Airflow connection of YouTube.")
     return YouTubeRefused(f"{why}.")

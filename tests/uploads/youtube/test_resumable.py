@@ -93,6 +93,7 @@ def test_an_expired_session_is_told_from_other_refusals(client: httpx.Client, ac
     ("status", "reason", "error"),
     [
         (403, "quotaExceeded", YouTubeQuotaExceeded),
+        (429, "quotaExceeded", YouTubeQuotaExceeded),
         (400, "uploadLimitExceeded", YouTubeQuotaExceeded),
         (403, "forbidden", YouTubeAuthFailed),
         (401, "youtubeSignupRequired", YouTubeAuthFailed),
