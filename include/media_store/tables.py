@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -58,14 +59,16 @@ class DynamoTables:
 
     def claim_nonce(self, key: str, nonce: str, expires_at: int) -> bool:
         """Take ``nonce``; see :meth:`Tables.claim_nonce`."""
+        # The SDK asks again where an answer was lost, and then meets its own item.
+        claim = {"S": uuid.uuid4().hex}
         try:
             with _translated(self._nonces):
                 self._client.put_item(
                     TableName=self._nonces,
-                    Item={"public_key": {"S": key}, "nonce": {"S": nonce}, EXPIRY: {"N": str(expires_at)}},
+                    Item={"public_key": {"S": key}, "nonce": {"S": nonce}, EXPIRY: {"N": str(expires_at)}, "claim": claim},
                     # DynamoDB removes what has expired within days, not at once.
-                    ConditionExpression="attribute_not_exists(nonce) OR expires_at < :now",
-                    ExpressionAttributeValues={":now": {"N": str(int(time.time()))}},
+                    ConditionExpression="attribute_not_exists(nonce) OR expires_at < :now OR claim = :claim",
+                    ExpressionAttributeValues={":now": {"N": str(int(time.time()))}, ":claim": claim},
                 )
         except ObjectExists:
             return False

@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     send.add_argument("--privacy", choices=["private", "unlisted", "public"], help="who sees it on YouTube")
     send.add_argument("--channel", help="YouTube channel")
     send.add_argument("--mode", choices=["urls", "sts"], default="urls", help="a URL for each part, or temporary credentials")
-    send.add_argument("--parallel", type=int, default=4, help="parts at once (default: %(default)s)")
+    send.add_argument(
+        "--parallel", type=int, choices=range(1, 65), metavar="N", default=4, help="parts at once, 1 to 64 (default: %(default)s)"
+    )
     send.add_argument("--no-sha256", dest="digest", action="store_false", help="do not have the file's SHA-256 checked")
     send.add_argument("--wait", action="store_true", help="wait until the file is at its destinations")
     send.add_argument("--verbose", action="store_true", help="tell what is tried again")

@@ -46,6 +46,17 @@ def test_a_nonce_is_taken_once_per_key(tables: DynamoTables) -> None:
     assert tables.claim_nonce("demo:another", "42", soon()) is True
 
 
+def test_a_nonce_is_taken_though_the_first_answer_is_lost(
+    tables: DynamoTables, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK then asks again."""
+    put = dynamodb.put_item
+    with monkeypatch.context() as forgetful:
+        forgetful.setattr(dynamodb, "put_item", lambda **arguments: (put(**arguments), put(**arguments)))
+        assert tables.claim_nonce("demo:public", "42", soon()) is True
+    assert tables.claim_nonce("demo:public", "42", soon()) is False
+
+
 def test_a_nonce_that_has_expired_may_be_taken_again(tables: DynamoTables) -> None:
     """DynamoDB removes expired items within days."""
     assert tables.claim_nonce("demo:public", "42", int(time.time()) - 2) is True
