@@ -51,7 +51,7 @@ def main() -> int:
     if numbered:
         say(f"==> making clips: {arguments.seconds} s of 1280x720 and 8 s of 320x180, numbered frames, 440 Hz tone")
     made = ThreadPoolExecutor(1).submit(_make_clips, None if numbered else clip, work, arguments.seconds)
-    if not numbered and made.exception():
+    if not numbered and isinstance(made.exception(), subprocess.CalledProcessError):
         say(f"demo: no video can be read from {clip}; what ffmpeg says of it stands above")
         return 2
     if arguments.compose:
