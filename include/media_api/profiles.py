@@ -19,7 +19,7 @@ from include.media_api.gateway import AirflowGateway
 from include.media_api.services import ServicesDependency, body_documentation, json_body
 from include.media_api.signing import SignedClient
 from include.media_api.task_errors import Refusal
-from include.media_api.task_models import Profile, ProfileList
+from include.media_api.task_models import LONGEST_NAME, Profile, ProfileList
 from include.media_api.task_paths import PROFILE, PROFILES, Version, answers
 from include.media_store.tables import Tables
 from include.settings import Settings
@@ -30,7 +30,6 @@ __all__ = ["TablesDependency", "check", "find_profile", "router"]
 log = logging.getLogger(__name__)
 
 MOST_PROFILES = 500  # of a client: the list is one answer
-LONGEST_NAME = 128
 
 router = APIRouter(tags=["profiles"], dependencies=[Depends(Version)])
 

@@ -12,6 +12,7 @@ from include.ffmpeg_ops.encodings import Encoding, TaskProfile
 from include.media_api.task_errors import TaskError
 
 __all__ = [
+    "LONGEST_NAME",
     "NewTask",
     "Profile",
     "ProfileList",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 LONGEST_URL = 4096
+LONGEST_NAME = 128  # of a profile
 LONGEST_CALLBACK = 2048  # as in the other contracts, and in the documents that keep it
 TASK_ID: dict[str, Any] = {"description": "A string of digits.", "pattern": r"^[0-9]{1,18}$", "examples": ["3125"]}
 
@@ -65,7 +67,7 @@ class NewTask(_Sent):
     source: Source
     profile_name: str | None = Field(
         None,
-        max_length=128,
+        max_length=LONGEST_NAME,
         description="Name of a profile, or `video_<container>_<width>x<height>_<n>kbps`; left out: the server's default.",
         examples=["video_mp4_1280x720_1728kbps"],
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import boto3
 import pytest
@@ -61,24 +60,15 @@ def test_an_id_is_taken_once(uploads: Uploads, table: DynamoUploadsTable) -> Non
         table.create(one.atom_id, one.id, {}, 1)
 
 
-class Forgetful:
-    """A client whose first answer to a new item is lost, so that the SDK asks again."""
-
-    def __init__(self, client: Any) -> None:
-        self.client = client
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.client, name)
-
-    def put_item(self, **arguments: Any) -> Any:
-        self.client.put_item(**arguments)
-        return self.client.put_item(**arguments)
-
-
-def test_an_upload_is_created_though_the_answer_is_lost(table: DynamoUploadsTable) -> None:
-    settings = Settings(_env_file=None)  # type: ignore[call-arg]
-    one = create(Uploads(DynamoUploadsTable(settings, client=Forgetful(table._client))))
-    assert Uploads(table).read(one.atom_id, one.id) == one
+def test_an_upload_is_created_though_the_answer_is_lost(
+    uploads: Uploads, table: DynamoUploadsTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK then asks again."""
+    put = table._client.put_item
+    with monkeypatch.context() as forgetful:
+        forgetful.setattr(table._client, "put_item", lambda **arguments: (put(**arguments), put(**arguments)))
+        one = create(uploads)
+    assert uploads.read(one.atom_id, one.id) == one
 
 
 def test_what_does_not_exist_is_not_made_by_a_change(uploads: Uploads, table: DynamoUploadsTable) -> None:

@@ -107,11 +107,13 @@ class _Training:
         self.model = model.to(device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model)
         inner = [matrix for block in self.model.blocks[1:-1] for matrix in block.parameters() if matrix.ndim == 2]
-        others = [parameter for parameter in self.model.parameters() if all(parameter is not matrix for matrix in inner)]
+        matrices = set(inner)
+        others = [parameter for parameter in self.model.parameters() if parameter not in matrices]
+        # Each step sets the rates from these.
         self.peaks = {"adam": recipe.rate, "muon": recipe.matrix_rate}
-        self.optimisers: dict[str, Any] = {"adam": torch.optim.Adam(others, recipe.rate, betas=(0.9, 0.99), foreach=True)}
+        self.optimisers: dict[str, Any] = {"adam": torch.optim.Adam(others, betas=(0.9, 0.99), foreach=True)}
         if inner:
-            self.optimisers["muon"] = torch.optim.Muon(inner, recipe.matrix_rate, weight_decay=0)
+            self.optimisers["muon"] = torch.optim.Muon(inner, weight_decay=0)
         self.step, self.seconds = 0, 0.0
 
     def load(self) -> bool:
